@@ -1,0 +1,36 @@
+"""The catalog's SQL files.
+
+Belongs here: loading and running them. Does not belong here: SQL (it stands in `sql/`) and opening connections.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import duckdb
+
+
+@cache
+def _text(name: str) -> str:
+    return (files("fashionrec_assets.catalog") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def query(name: str, /, **parts: str) -> str:
+    """`sql/<name>.sql` with each `{part}` replaced. Parts are SQL made by our own code, never data: data is bound."""
+    text = _text(name)
+    return text.format(**parts) if parts else text
+
+
+def literal(text: str) -> str:
+    """`text` as an SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def copy_to(connection: duckdb.DuckDBPyConnection, select: str, target: Path) -> None:
+    """Writes the rows of `select` to `target` as Parquet: all of them, or none and the old file stays."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    connection.execute(f"COPY ({select}) TO {literal(str(temporary))} (FORMAT parquet, COMPRESSION zstd)")
+    temporary.replace(target)

@@ -1,0 +1,1 @@
+SELECT epoch(min(ts))::BIGINT, epoch(max(ts))::BIGINT FROM read_parquet({interactions})

@@ -1,0 +1,4 @@
+SELECT coalesce(findings.status, 'none') AS status, count(*)
+FROM staged
+LEFT JOIN findings ON staged.image_ref = findings.ref
+GROUP BY status

@@ -1,0 +1,352 @@
+"""The contract, enforced: raw files in, clean tables and a list of everything refused out.
+
+Belongs here: what makes a row or a field unacceptable, and the bookkeeping that nothing is lost. Does not belong
+here: file formats (`records.py`, `lines.py`), photos (`photos.py`), where a shop's columns are (`sources/`).
+
+Every record is either accepted or refused with file, line, column and reason: `Conservation` states both counts and
+is checked. A row is refused for its identity, its title, or (events) anything; an unusable optional field of an item
+or user is emptied, noted, and the row kept: a shop must not lose an article over a bad price.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import duckdb
+import pyarrow as pa
+
+from fashionrec_assets.catalog import contract
+from fashionrec_assets.catalog.contract import ContractError
+from fashionrec_assets.catalog.event_log import BEHAVIOURS
+from fashionrec_assets.catalog.lines import MAX_LINE_CHARS, Log, marker_sql, open_log
+from fashionrec_assets.catalog.photos import PhotoFinding, PhotoStore, default_threads, inspect_photos
+from fashionrec_assets.catalog.queries import copy_to, literal, query
+from fashionrec_assets.catalog.records import Staged, stage_records
+from fashionrec_assets.catalog.sources.base import Source
+from fashionrec_assets.catalog.tables import IMAGE_STATUSES, ITEMS
+from fashionrec_assets.settings import CatalogSettings, StorageSettings
+from fashionrec_assets.storage.tables import quote
+from fashionrec_assets.storage.warehouse import scratch as scratch_connection
+
+_EVENT_COLUMNS: Final = ("user_id", "item_id", "behaviour", "ts")
+_LATEST_LAUNCH: Final = "2200-01-01"
+_OLDEST: Final = 130
+
+Progress = Callable[[int, int], None]
+
+
+def _silent(done: int, total: int) -> None:
+    """The default progress."""
+
+
+@dataclass(frozen=True)
+class Conservation:
+    """The count of one file's records: `rows` = `accepted` + `rejected`. Raises AssertionError otherwise."""
+
+    file: str
+    rows: int
+    accepted: int
+    rejected: int
+
+    def __post_init__(self) -> None:
+        if self.rows != self.accepted + self.rejected:
+            raise AssertionError(
+                f"{self.file}: {self.rows} rows in, but {self.accepted} accepted and {self.rejected} rejected; "
+                "please report this file"
+            )
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What reading one file gave. `table` and `rejects` are Parquet files in the columns of `tables.py`.
+
+    `reasons`: "column: reason" (or just the reason) -> rows of `rejects`, most frequent first.
+    """
+
+    table: Path
+    rejects: Path
+    conservation: Conservation | None
+    reasons: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class ItemsReading(Reading):
+    """`photos`: image_status -> items. `findings`: give it to the next `read_items` as `known_photos`."""
+
+    photos: Mapping[str, int] = field(default_factory=dict)
+    findings: Mapping[str, PhotoFinding] = field(default_factory=dict)
+
+
+def read_items(
+    source: Source,
+    out: Path,
+    *,
+    catalog: CatalogSettings,
+    storage: StorageSettings,
+    scratch: Path,
+    known_photos: Mapping[str, PhotoFinding] | None = None,
+    progress: Progress = _silent,
+) -> ItemsReading:
+    """Reads and checks the catalog; writes `out/items.parquet` (sorted by item_id) and `out/rejects_items.parquet`.
+
+    With `source.prices_in_log`, an item's price is the median paid. `progress` counts photos.
+    Raises ContractError, before writing anything, if the file cannot be used or no row of it can.
+    """
+    rows = source.items()
+    columns = [column for column in ITEMS.column_names if column not in {"image_status", "image_digest"}]
+    limits = dict.fromkeys(columns, catalog.max_title_chars) | {
+        "item_id": contract.MAX_ID_CHARS,
+        "family_id": contract.MAX_ID_CHARS,
+        "description": catalog.max_text_chars,
+    }
+    with scratch_connection(storage, scratch) as connection:
+        staged = stage_records(
+            connection, rows, table="staged", problems="problems", limits=limits, fatal=("item_id", "title")
+        )
+        table = _Staging(connection, staged.names)
+        table.refuse_empty_and_repeated("item_id")
+        table.empty_where("price", "isfinite(try_cast(price AS DOUBLE)) IS NOT TRUE", contract.NOT_A_NUMBER)
+        table.empty_where("price", "try_cast(price AS DOUBLE) < 0", contract.NEGATIVE)
+        launched = _seconds_sql("launched_at")
+        earliest, latest = _seconds(catalog.earliest_event), _seconds(_LATEST_LAUNCH)
+        table.empty_where("launched_at", f"{launched} IS NULL", contract.NOT_A_TIME)
+        table.empty_where("launched_at", f"{launched} NOT BETWEEN {earliest} AND {latest}", contract.IMPOSSIBLE_TIME)
+        for column, expression in rows.expressions.items():
+            connection.execute(f"UPDATE staged SET {quote(column)} = {expression}")
+        accepted = table.count(rows.path)
+        if source.prices_in_log:
+            _price_from_log(connection, source, scratch)
+
+        refs = [row[0] for row in connection.execute(query("photo_refs")).fetchall()]
+        store = PhotoStore(source.raw, catalog)
+        findings = inspect_photos(store, refs, known=known_photos, threads=default_threads(), progress=progress)
+        _stage_findings(connection, findings, promised=source.images_promised)
+        connection.execute(
+            query("photo_notes", prefix=literal(contract.PHOTO), column=literal(staged.names.get("image_ref", "image")))
+        )
+        photos = dict(connection.execute(query("photo_counts")).fetchall())
+
+        out.mkdir(parents=True, exist_ok=True)
+        copy_to(connection, query("items_select", launched=launched), out / "items.parquet")
+        reading = table.finish(rows.path, out / "items.parquet", out / "rejects_items.parquet", staged, accepted)
+    return ItemsReading(
+        reading.table,
+        reading.rejects,
+        reading.conservation,
+        reading.reasons,
+        {status: photos[status] for status in IMAGE_STATUSES if status in photos},
+        findings,
+    )
+
+
+def read_interactions(
+    source: Source,
+    items: Path,
+    out: Path,
+    *,
+    catalog: CatalogSettings,
+    storage: StorageSettings,
+    scratch: Path,
+    now: datetime | None = None,
+) -> Reading:
+    """Reads and checks the behaviour log against the `items` Parquet file (column item_id).
+
+    Writes `out/interactions.parquet` (in the order of `tables.INTERACTIONS`) and `out/rejects_interactions.parquet`.
+    Out of core: memory stays within `storage.memory_limit`, the rest spills into `scratch`. Events after
+    `catalog.latest_event` (default: `now`, default: this moment) are in the future. Raises ContractError, before
+    writing anything, if the file cannot be used or no row of it can.
+    """
+    rows = source.events()
+    latest = _seconds(catalog.latest_event) if catalog.latest_event else int((now or datetime.now(UTC)).timestamp())
+    behaviours = "[" + ", ".join(map(literal, BEHAVIOURS)) + "]"
+    with scratch_connection(storage, scratch) as connection, TemporaryDirectory(dir=scratch) as copies:
+        log, total = open_log(connection, rows, Path(copies))
+        connection.execute(query("known_items", items=literal(str(items))))
+        parsed = _log_rows_sql(log, behaviours, _seconds(catalog.earliest_event), latest)
+        connection.execute(query("log_sorted", rows=parsed))
+        accepted = _one(connection, "SELECT count(*) FROM sorted WHERE NOT duplicate")
+
+        folder = Path(copies)
+        refused = query(
+            "log_rejects",
+            rows=parsed,
+            file=literal(rows.path.name),
+            duplicate=literal(contract.DUPLICATE),
+            behaviours=behaviours,
+            max_value=str(contract.MAX_VALUE_CHARS),
+        )
+        copy_to(connection, refused, folder / "rejects.parquet")
+        connection.execute(query("rejects_view", path=literal(str(folder / "rejects.parquet"))))
+        rejected = _one(connection, "SELECT count(*) FROM rejects")
+        conservation = Conservation(rows.path.name, total, accepted, rejected)
+        reasons = _reasons(connection)
+        if accepted == 0:
+            raise _nothing_left(rows.path, reasons)
+        out.mkdir(parents=True, exist_ok=True)
+        table, rejects = out / "interactions.parquet", out / "rejects_interactions.parquet"
+        copy_to(connection, query("log_select", behaviours=behaviours), table)
+        copy_to(connection, "SELECT * FROM rejects", rejects)
+    return Reading(table, rejects, conservation, reasons)
+
+
+def read_users(
+    source: Source,
+    interactions: Path,
+    out: Path,
+    *,
+    catalog: CatalogSettings,
+    storage: StorageSettings,
+    scratch: Path,
+) -> Reading:
+    """Everyone in the `interactions` Parquet file or the source's user file, with what the log says about them.
+
+    Writes `out/users.parquet` (sorted by user_id) and `out/rejects_users.parquet`; `conservation` is None where there
+    is no user file. Raises ContractError, before writing anything, if the user file cannot be used.
+    """
+    rows = source.users()
+    limits: dict[str, int] = dict.fromkeys(["user_id", "gender", "age", "city"], contract.MAX_ID_CHARS)
+    with scratch_connection(storage, scratch) as connection:
+        if rows is None:
+            connection.execute(query("no_profiles"))
+            staged = None
+        else:
+            staged = stage_records(
+                connection, rows, table="staged", problems="problems", limits=limits, fatal=("user_id",)
+            )
+        table = _Staging(connection, {} if staged is None else staged.names)
+        table.refuse_empty_and_repeated("user_id")
+        table.empty_where("age", "isfinite(try_cast(age AS DOUBLE)) IS NOT TRUE", contract.NOT_A_NUMBER)
+        table.empty_where("age", "try_cast(age AS DOUBLE) < 0", contract.NEGATIVE)
+        table.empty_where("age", f"try_cast(age AS DOUBLE) > {_OLDEST}", contract.IMPOSSIBLE_AGE)
+        accepted = _one(connection, "SELECT count(*) FROM staged")
+        out.mkdir(parents=True, exist_ok=True)
+        users, rejects = out / "users.parquet", out / "rejects_users.parquet"
+        copy_to(
+            connection,
+            query("users_select", interactions=literal(str(interactions)), limit=str(catalog.bot_events_per_day)),
+            users,
+        )
+        return table.finish(source.raw / "users" if rows is None else rows.path, users, rejects, staged, accepted)
+
+
+class _Staging:
+    """The tables `staged` and `problems` of a small file while its rows are judged."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, names: Mapping[str, str]) -> None:
+        self._connection = connection
+        self._names = names
+
+    def refuse_empty_and_repeated(self, key: str) -> None:
+        """Refuses rows without `key`, then every row but the first of those that share it."""
+        parts = {"key": key, "name": literal(self._names.get(key, key))}
+        self._connection.execute(query("refuse_empty", reason=literal(contract.EMPTY), **parts))
+        self._connection.execute(query("refuse_repeated", reason=literal(contract.DUPLICATE), **parts))
+
+    def empty_where(self, column: str, condition: str, reason: str) -> None:
+        """Empties `column` where it has a value and `condition` holds, and notes it."""
+        self._connection.execute(
+            query(
+                "empty_field",
+                column=quote(column),
+                condition=condition,
+                name=literal(self._names.get(column, column)),
+                reason=literal(reason),
+                max_value=str(contract.MAX_VALUE_CHARS),
+            )
+        )
+
+    def count(self, path: Path) -> int:
+        """Rows left. Raises ContractError if that is none."""
+        left = _one(self._connection, "SELECT count(*) FROM staged")
+        if left == 0:
+            self._connection.execute(query("staged_rejects", file=literal(path.name)))
+            raise _nothing_left(path, _reasons(self._connection))
+        return left
+
+    def finish(self, path: Path, table: Path, rejects: Path, staged: Staged | None, accepted: int) -> Reading:
+        """Writes the rejects and closes the books."""
+        self._connection.execute(query("staged_rejects", file=literal(path.name)))
+        rejected = _one(self._connection, "SELECT count(*) FROM rejects WHERE NOT row_kept")
+        conservation = None if staged is None else Conservation(path.name, staged.records, accepted, rejected)
+        copy_to(self._connection, "SELECT * FROM rejects", rejects)
+        return Reading(table, rejects, conservation, _reasons(self._connection))
+
+
+def _log_rows_sql(log: Log, behaviours: str, earliest: int, latest: int) -> str:
+    return query(
+        "log_rows",
+        columns=log.columns_sql(_EVENT_COLUMNS),
+        behaviours=behaviours,
+        seconds=_seconds_sql("ts"),
+        damaged=str(log.damaged).lower(),
+        marker=marker_sql(),
+        earliest=str(earliest),
+        latest=str(latest),
+        max_line=str(MAX_LINE_CHARS),
+        max_id=str(contract.MAX_ID_CHARS),
+        user_name=literal(log.name("user_id")),
+        item_name=literal(log.name("item_id")),
+        behaviour_name=literal(log.name("behaviour")),
+        ts_name=literal(log.name("ts")),
+        not_utf8=literal(contract.NOT_UTF8),
+        nul_byte=literal(contract.NUL_BYTE),
+        empty=literal(contract.EMPTY),
+        too_long=literal(contract.TOO_LONG),
+        unknown_behaviour=literal(contract.UNKNOWN_BEHAVIOUR),
+        not_a_time=literal(contract.NOT_A_TIME),
+        impossible_time=literal(contract.IMPOSSIBLE_TIME),
+        future_time=literal(contract.FUTURE_TIME),
+        unknown_item=literal(contract.UNKNOWN_ITEM),
+    )
+
+
+def _price_from_log(connection: duckdb.DuckDBPyConnection, source: Source, scratch: Path) -> None:
+    with TemporaryDirectory(dir=scratch) as copies:
+        log, _ = open_log(connection, source.events(), Path(copies))
+        if "price" in log.places:
+            connection.execute(query("price_from_log", log=log.columns_sql(("item_id", "price"))))
+
+
+def _stage_findings(
+    connection: duckdb.DuckDBPyConnection, findings: Mapping[str, PhotoFinding], *, promised: bool
+) -> None:
+    rows = [(ref, found) for ref, found in findings.items() if promised or found.status != "missing"]
+    connection.register(
+        "_findings",
+        pa.table(
+            {
+                "ref": pa.array([ref for ref, _ in rows], pa.string()),
+                "status": pa.array([found.status for _, found in rows], pa.string()),
+                "digest": pa.array([found.digest for _, found in rows], pa.string()),
+            }
+        ),
+    )
+    connection.execute("CREATE OR REPLACE TEMP TABLE findings AS SELECT * FROM _findings")
+    connection.unregister("_findings")
+
+
+def _seconds_sql(column: str) -> str:
+    return query("seconds", column=column)
+
+
+def _seconds(text: str) -> int:
+    moment = datetime.fromisoformat(text)
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+def _one(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
+    return int(connection.execute(sql).fetchall()[0][0])
+
+
+def _reasons(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    return dict(connection.execute(query("reasons")).fetchall())
+
+
+def _nothing_left(path: Path, reasons: Mapping[str, int]) -> ContractError:
+    most = "; ".join(f"{reason} ({count} rows)" for reason, count in list(reasons.items())[:3])
+    return ContractError(path, f"not one row can be used: {most}", "Correct the export; data/README.md has examples.")

@@ -1,0 +1,328 @@
+"""`fashionrec`: the same Dagster jobs, on the same instance the UI shows, from a terminal.
+
+Belongs here: commands, the live view and the summary they print. Does not belong here: running jobs
+(`resources/runs.py`), answers (`recommendations/`), or anything the UI could not do as well.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from fashionrec_assets.settings import DEFAULT_RAW, Settings
+from fashionrec_assets.storage.ledger import Counts
+from fashionrec_assets.summary import Summary
+
+app = typer.Typer(
+    help="Multimodal fashion recommendations as Dagster assets.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+console = Console()
+
+HomeOption = Annotated[Path | None, typer.Option("--home", help="Where warehouse, artifacts and reports live.")]
+
+
+def main() -> None:
+    """Entry point of `python -m fashionrec_assets`."""
+    app()
+
+
+@app.command()
+def sample(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the raw files.")] = DEFAULT_RAW,
+    items: Annotated[int, typer.Option(min=40)] = 1200,
+    users: Annotated[int, typer.Option(min=20)] = 3000,
+    events: Annotated[int, typer.Option(min=200)] = 120_000,
+    seed: int = 17,
+    force: Annotated[bool, typer.Option("--force", help="Write again over what is there.")] = False,
+) -> None:
+    """Write the sample shop: rendered photos, marketplace titles and a simulated behaviour log.
+
+    A shop of the same size and seed that is already there is left as it is, with whatever you changed in it.
+    """
+    from fashionrec_assets.sample.shop import generate_shop, shop_is_current
+
+    if not force and shop_is_current(out, items=items, users=users, events=events, seed=seed):
+        console.print(f"The sample shop is already in [bold]{escape(str(out))}[/] (--force writes it again).")
+        return
+    with _LiveView() as view:
+        started = time.monotonic()
+        view.started("sample shop")
+        made = generate_shop(
+            out,
+            items=items,
+            users=users,
+            events=events,
+            seed=seed,
+            progress=lambda done, total: view.advanced("sample shop", done, total),
+        )
+        view.finished("sample shop", Counts(new=made.items), "item", time.monotonic() - started)
+    console.print(
+        f"Sample shop in [bold]{escape(str(out))}[/]: {made.items:,} items, {made.users:,} users, {made.events:,} events."
+    )
+
+
+@app.command()
+def run(
+    select: Annotated[str | None, typer.Option("--select", help="Asset selection, e.g. 'image_embeddings+'.")] = None,
+    preset: Annotated[str | None, typer.Option(help="demo (offline) or standard (pretrained models).")] = None,
+    source: Annotated[str | None, typer.Option(help="taobao, hm, or your own as module:Class.")] = None,
+    raw: Annotated[Path | None, typer.Option(help="Folder of the raw files.")] = None,
+    home: HomeOption = None,
+    full: Annotated[bool, typer.Option("--full", help="Compute everything again.")] = False,
+) -> None:
+    """Bring every asset up to date, computing only what is new or stale."""
+    settings = _settings(home=home, preset=preset, source=source, raw=raw)
+    settings.remember(preset=preset, source=source, raw=raw.resolve() if raw else None)
+    summary = _run(settings, "full_refresh" if full else "daily_refresh", select)
+    summary.write(settings.home)
+    _print_summary(summary, settings)
+    raise typer.Exit(0 if summary.success and not summary.checks.failed else 1)
+
+
+@app.command()
+def check(home: HomeOption = None) -> None:
+    """Run every asset check as a gate: exit 1 on a failed ERROR check, a check that did not run, or a failed run."""
+    settings = _settings(home=home)
+    if not (settings.home / "warehouse.duckdb").exists():
+        _fail(f"There is nothing to check in {settings.home}: run `fashionrec run` first.")
+    summary = _run(settings, "checks_only", None)
+    checks = summary.checks
+    for label, colour, names in (
+        ("failed", "red", checks.failed),
+        ("did not run", "red", checks.missing),
+        ("warned", "yellow", checks.warned),
+    ):
+        for name in names:
+            console.print(f"[{colour}]{label}[/]  {escape(name)}")
+    passed = summary.success and not checks.failed and not checks.missing
+    console.print(
+        f"[{'green' if passed else 'red'}]{checks.passed} checks passed, {len(checks.failed)} failed, "
+        f"{len(checks.warned)} warned, {len(checks.missing)} did not run.[/]"
+    )
+    raise typer.Exit(0 if passed else 1)
+
+
+@app.command()
+def ui(
+    home: HomeOption = None,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 3000,
+) -> None:
+    """Open the Dagster UI on this home's instance, on the loopback interface."""
+    from fashionrec_assets.resources.runs import dagster_home
+
+    settings = _settings(home=home)
+    environment = {
+        **os.environ,
+        "DAGSTER_HOME": str(dagster_home(settings.home)),
+        "FASHIONREC_HOME": str(settings.home.resolve()),
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+    }
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "fashionrec_assets.definitions", "-a", "defs"]
+    console.print(f"Dagster UI on [bold]http://127.0.0.1:{port}[/] (Ctrl-C stops it)")
+    raise typer.Exit(subprocess.call([*command, "-h", "127.0.0.1", "-p", str(port)], env=environment))
+
+
+@app.command()
+def recommend(user: str, home: HomeOption = None, k: Annotated[int, typer.Option("-k", min=1)] = 10) -> None:
+    """The homepage of USER, with the reason for each row; an unknown user gets what is popular now."""
+    from fashionrec_assets.definitions import open_shop
+    from fashionrec_assets.recommendations.serving import homepage_of
+
+    settings = _settings(home=home)
+    rows = _answer(lambda: homepage_of(open_shop(settings).warehouse, user, k))
+    _print_rows(f"For {user}", rows, ("rank", "item_id", "title", "price", "score", "reason"))
+
+
+@app.command()
+def similar(item: str, home: HomeOption = None, k: Annotated[int, typer.Option("-k", min=1)] = 10) -> None:
+    """Items that look and read like ITEM."""
+    from fashionrec_assets.definitions import open_shop
+    from fashionrec_assets.recommendations.serving import similar_to
+
+    settings = _settings(home=home)
+    rows = _answer(lambda: similar_to(open_shop(settings).warehouse, item, k))
+    _print_rows(f"Similar to {item}", rows, ("rank", "item_id", "title", "price", "score"))
+
+
+@app.command()
+def doctor(home: HomeOption = None) -> None:
+    """What is installed, which encoders and providers are in force, what is missing and how to get it."""
+    from fashionrec_assets.doctor import findings
+
+    table = Table(title="fashionrec doctor", title_justify="left")
+    for heading in ("", "what", "in force", "what to do"):
+        table.add_column(heading, overflow="fold")
+    broken = False
+    for finding in findings(_settings(home=home)):
+        mark = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "missing": "[red]missing[/]"}[finding.state]
+        broken |= finding.state == "missing"
+        table.add_row(mark, escape(finding.what), escape(finding.found), escape(finding.remedy))
+    console.print(table)
+    raise typer.Exit(1 if broken else 0)
+
+
+class _LiveView:
+    """A row per asset while it runs, then its counts: the `Reporter` of the terminal."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            SpinnerColumn(finished_text="[green]✓[/]"),
+            TextColumn("{task.description}", justify="left"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            console=console,
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> _LiveView:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def started(self, stage: str) -> None:
+        self._tasks[stage] = self._progress.add_task(stage, total=None, note="")
+
+    def advanced(self, stage: str, done: int, total: int) -> None:
+        self._progress.update(self._tasks[stage], completed=done, total=total, note=f"{done:,}/{total:,}")
+
+    def finished(self, stage: str, counts: Counts, unit: str, seconds: float) -> None:
+        parts = [f"{value:,} {name}" for name, value in counts.as_dict().items() if value]
+        self._progress.update(self._tasks[stage], completed=1, total=1, note=", ".join(parts) or "nothing to do")
+        if not console.is_terminal:
+            console.print(f"  {stage:<24} {', '.join(parts) or 'nothing to do'}  ({seconds:.1f} s)", highlight=False)
+
+
+    def failed(self, stage: str) -> None:
+        self._progress.update(self._tasks[stage], total=1, note="[red]failed[/]")
+        if not console.is_terminal:
+            console.print(f"  {stage:<24} failed")
+
+
+def _settings(**given: Any) -> Settings:
+    try:
+        return Settings.load(**given)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        _fail(f"A setting is wrong: {problems}")
+
+
+def _fail(message: str) -> NoReturn:
+    console.print(f"[red]{escape(message)}[/]")
+    raise typer.Exit(2)
+
+
+def _run(settings: Settings, job: str, select: str | None) -> Summary:
+    from fashionrec_assets.definitions import build_definitions
+    from fashionrec_assets.evaluation.published import published_figures, published_reports
+    from fashionrec_assets.resources.runs import instance_of, run_job
+
+    started, clock = datetime.now(UTC), time.monotonic()
+    with _LiveView() as view, instance_of(settings.home) as instance:
+        definitions = build_definitions(settings, view)
+        if job != "checks_only":
+            run_job(definitions, instance, "observe_raw")
+        try:
+            result = run_job(definitions, instance, job, select)
+        except ValueError as error:
+            _fail(str(error))
+    for step, message in result.errors:
+        console.print(f"[red]{escape(step)} failed:[/] {escape(message)}")
+    return Summary(
+        success=result.success,
+        job=job,
+        run_id=result.run_id,
+        started=started.isoformat(timespec="seconds"),
+        home=str(settings.home),
+        source=settings.source,
+        preset=settings.preset,
+        seconds=round(time.monotonic() - clock, 3),
+        peak_memory_mb=round(_peak_memory_mb(), 1),
+        assets=result.assets,
+        checks=result.checks,
+        figures=published_figures(settings.home / "reports"),
+        reports={name: str(path) for name, path in published_reports(settings.home / "reports").items()},
+    )
+
+
+def _peak_memory_mb() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def _print_summary(summary: Summary, settings: Settings) -> None:
+    table = Table(title="What was made", title_justify="left")
+    for heading in ("asset", "unit", "new", "stale", "orphaned", "reused", "seconds"):
+        table.add_column(heading, justify="left" if heading in ("asset", "unit") else "right")
+    for name, asset in summary.assets.items():
+        counts = (asset.new, asset.stale, asset.orphaned, asset.reused)
+        table.add_row(name, asset.unit, *(f"{count:,}" for count in counts), f"{asset.seconds:.1f}")
+    console.print(table)
+    methods = sorted(
+        (name.split(".")[1] for name in summary.figures if name.count(".") == 2 and name.endswith(".ndcg@20")),
+        key=lambda method: -summary.figures[f"ranking.{method}.ndcg@20"],
+    )
+    if methods:
+        figures = Table(title="Ranking on the held-out days", title_justify="left")
+        for heading in ("method", "NDCG@20", "95 % interval", "Recall@20", "cold-item Recall@20"):
+            figures.add_column(heading, justify="left" if heading == "method" else "right")
+        for method in methods:
+            key = f"ranking.{method}"
+            value = summary.figures.get
+            interval = f"{value(f'{key}.ndcg@20.low', 0):.4f} - {value(f'{key}.ndcg@20.high', 0):.4f}"
+            cold = value(f"{key}.cold.recall@20")
+            figures.add_row(
+                method,
+                f"{value(f'{key}.ndcg@20', 0):.4f}",
+                interval,
+                f"{value(f'{key}.recall@20', 0):.4f}",
+                "-" if cold is None else f"{cold:.4f}",
+            )
+        console.print(figures)
+    checks = summary.checks
+    for name in (*checks.failed, *checks.missing):
+        console.print(f"[red]check failed or did not run:[/] {escape(name)}")
+    for name in checks.warned:
+        console.print(f"[yellow]check warned:[/] {escape(name)}")
+    for name, path in summary.reports.items():
+        console.print(f"{name} report: [bold]{escape(path)}[/]", soft_wrap=True)
+    home = escape(str(settings.home))
+    console.print(
+        f"{'Done' if summary.success else '[red]Failed[/]'} in {summary.seconds:.0f} s, peak memory "
+        f"{summary.peak_memory_mb:,.0f} MiB, {checks.passed} checks passed. Summary: [bold]{home}/summary.json[/]\n"
+        f"Open the Dagster UI with [bold]fashionrec ui --home {home}[/] (or `make ui`).",
+        soft_wrap=True,
+    )
+
+
+def _answer(ask: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    try:
+        return ask()
+    except LookupError as error:
+        _fail(str(error.args[0]))
+
+
+def _print_rows(title: str, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+    table = Table(title=escape(title), title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        cells = (row.get(column) for column in columns)
+        table.add_row(*("" if cell is None else escape(f"{cell:.3f}" if isinstance(cell, float) else str(cell)) for cell in cells))
+    console.print(table)

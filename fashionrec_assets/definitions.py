@@ -1,0 +1,80 @@
+"""The code location: every asset, check, job and schedule, bound to one shop.
+
+Belongs here: assembling. Does not belong here: any asset, check or job (each room's `assets.py` and `checks.py`, and
+`automation.py`). Importing this module loads no model library: assets import those when they run.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from fashionrec_assets import automation
+from fashionrec_assets.catalog import assets as catalog_assets
+from fashionrec_assets.catalog import checks as catalog_checks
+from fashionrec_assets.crops import assets as crop_assets
+from fashionrec_assets.crops import checks as crop_checks
+from fashionrec_assets.descriptions import assets as description_assets
+from fashionrec_assets.descriptions import checks as description_checks
+from fashionrec_assets.embeddings import assets as embedding_assets
+from fashionrec_assets.embeddings import checks as embedding_checks
+from fashionrec_assets.evaluation import assets as evaluation_assets
+from fashionrec_assets.evaluation import checks as evaluation_checks
+from fashionrec_assets.index import assets as index_assets
+from fashionrec_assets.index import checks as index_checks
+from fashionrec_assets.recommendations import assets as recommendation_assets
+from fashionrec_assets.recommendations import checks as recommendation_checks
+from fashionrec_assets.resources.shop import Reporter, Shop
+from fashionrec_assets.schema import TABLES
+from fashionrec_assets.settings import Settings
+from fashionrec_assets.towers import assets as tower_assets
+from fashionrec_assets.towers import checks as tower_checks
+
+ASSET_MODULES = (
+    catalog_assets,
+    crop_assets,
+    description_assets,
+    embedding_assets,
+    tower_assets,
+    index_assets,
+    recommendation_assets,
+    evaluation_assets,
+)
+CHECK_MODULES = (
+    catalog_checks,
+    crop_checks,
+    description_checks,
+    embedding_checks,
+    tower_checks,
+    index_checks,
+    recommendation_checks,
+    evaluation_checks,
+)
+
+
+def open_shop(settings: Settings, reporter: Reporter | None = None, *, rebuild: bool = False) -> Shop:
+    """The shop of `settings`, with every table of the lineage declared."""
+    return Shop(settings, TABLES, reporter, rebuild=rebuild)
+
+
+def build_definitions(settings: Settings | None = None, reporter: Reporter | None = None) -> dg.Definitions:
+    """The definitions for one shop; `settings` default to `Settings.load()`."""
+    chosen = settings or Settings.load()
+
+    def shop(context: dg.InitResourceContext) -> Shop:
+        rebuild = context.run is not None and context.run.tags.get(automation.REBUILD_TAG) == "true"
+        return open_shop(chosen, reporter, rebuild=rebuild)
+
+    return dg.Definitions(
+        assets=dg.load_assets_from_modules(ASSET_MODULES),
+        asset_checks=[check for module in CHECK_MODULES for check in module.CHECKS],
+        jobs=automation.JOBS,
+        schedules=automation.SCHEDULES,
+        resources={"shop": dg.ResourceDefinition(resource_fn=shop, description="Settings and storage of the shop")},
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What `workspace.yaml` loads."""
+    return build_definitions()

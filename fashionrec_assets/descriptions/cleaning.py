@@ -1,0 +1,44 @@
+"""Turning what a seller typed into plain words, without deciding what the words mean.
+
+Belongs here: markup, entities, Unicode, links, emoji. Does not belong here: fashion (`lexicon.py`).
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from functools import lru_cache
+
+from ftfy import fix_text
+
+_BLOCKS = re.compile(r"<\s*(script|style|iframe|noscript)\b.*?(?:<\s*/\s*\1\s*>|$)", re.IGNORECASE | re.DOTALL)
+_COMMENTS = re.compile(r"<!--.*?(?:-->|$)", re.DOTALL)
+_TAGS = re.compile(r"<\s*[/!?]?\s*[a-zA-Z][^<>]*(?:>|$)")
+_LINKS = re.compile(r"\b(?:https?://|www\.)\S+", re.IGNORECASE)
+_DECORATION = frozenset({"So", "Sk", "Cs", "Co", "Cn", "Cc", "Cf"})
+
+
+@lru_cache(maxsize=4096)
+def clean_text(text: str) -> str:
+    """`text` in Unicode NFKC, on one line, without markup, entities, links, emoji and invisible characters.
+
+    Text that was decoded wrongly on its way ("cafÃ©") is repaired. Entities are resolved twice, because exports often escape what is escaped already.
+    """
+    if text.isascii() and text.isprintable() and not re.search("[<&:]|www", text):
+        return " ".join(text.split())
+    plain = html.unescape(html.unescape(text))
+    for pattern in (_COMMENTS, _BLOCKS, _TAGS, _LINKS):
+        plain = pattern.sub(" ", plain)
+    plain = fix_text(plain, unescape_html=False, normalization="NFKC")
+    shown = ("" if unicodedata.category(char) == "Cf" else _visible(char) for char in plain)
+    return " ".join("".join(shown).split())
+
+
+def _visible(char: str) -> str:
+    return " " if unicodedata.category(char) in _DECORATION else char
+
+
+def sentences(text: str) -> list[str]:
+    """`text` split after full stops, exclamation and question marks that end a sentence."""
+    return [part.strip() for part in re.split(r"(?<=[.!?。！？])\s+", text) if part.strip()]  # noqa: RUF001

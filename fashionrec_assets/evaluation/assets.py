@@ -1,0 +1,178 @@
+"""Assets of the evaluation room.
+
+Belongs here: gathering what is measured, one call, writing, and what the UI shows. Does not belong here: metrics,
+baselines, layout.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import pyarrow as pa
+
+from fashionrec_assets.catalog.reading import cuts, event_log, launched
+from fashionrec_assets.evaluation.published import publish_figures, published_figures
+from fashionrec_assets.evaluation.tables import RANKING_REPORT
+from fashionrec_assets.resources.glue import ShopParam, asset_spec, materialized, table_of
+from fashionrec_assets.resources.shop import WHOLE, Shop, StageRun
+from fashionrec_assets.settings import Settings
+from fashionrec_assets.storage.ledger import Stage
+from fashionrec_assets.storage.warehouse import one_row, replace_rows
+from fashionrec_assets.towers.reading import item_features
+
+if TYPE_CHECKING:
+    from fashionrec_assets.catalog.event_log import EventLog
+    from fashionrec_assets.evaluation.baselines.oracle import Oracle
+    from fashionrec_assets.evaluation.protocol import RankingTask
+    from fashionrec_assets.evaluation.ranking_report import LearningCurve, RankingReport
+    from fashionrec_assets.evaluation.recommender import Entrant
+
+RANKING = Stage("ranking_report", "report", version="1", settings=("evaluation", "seed"))
+PREVIOUS = "ranking.previous.json"
+
+
+@dg.asset(
+    **asset_spec(
+        RANKING,
+        group="evaluation",
+        deps=["two_tower_model", "item_vectors", "interactions", "users", "splits", "items"],
+        kinds={"duckdb", "python"},
+        tables=[RANKING_REPORT],
+    )
+)
+def ranking_report(shop: ShopParam) -> dg.MaterializeResult:
+    """The two-tower model beside the baselines on the held-out test days, with intervals, slices and a verdict."""
+    from fashionrec_assets.evaluation.ranking_page import ranking_page
+    from fashionrec_assets.evaluation.render import write_page
+
+    with shop.stage(RANKING) as run:
+        page = shop.reports / "ranking.html"
+        plan = run.plan_whole(
+            {
+                **{name: shop.version(name) for name in ("interactions_file", "users_file", "two_tower_model")},
+                **{name: shop.digest(name) for name in ("splits", "items", "item_vectors")},
+            },
+            exists=page.exists(),
+        )
+        if plan.todo:
+            report = _measure(shop, run)
+            before = published_figures(shop.reports)
+            write_page(ranking_page(report), shop.reports, "ranking")
+            (shop.reports / PREVIOUS).write_text(json.dumps(before, indent=2, sort_keys=True), "utf-8")
+            publish_figures(shop.reports, "ranking", report.figures())
+            rows = pa.Table.from_pylist(report.records())
+            with run.commit(plan, {WHOLE: plan.todo[WHOLE]}) as connection:
+                replace_rows(connection, RANKING_REPORT, rows)
+        with shop.warehouse.reader() as connection:
+            overall = connection.execute(
+                "SELECT method, round(value, 4) AS 'NDCG@20', round(low, 4) AS low, round(high, 4) AS high, users "
+                "FROM ranking_report WHERE slice = 'overall' AND metric = 'ndcg' AND k = 20 ORDER BY value DESC"
+            ).fetch_df()
+            count = one_row(connection, "SELECT count(*) FROM ranking_report")
+        return materialized(
+            run,
+            rows=count[0],
+            ndcg_at_20=table_of(overall.to_dict("records")),
+            report=dg.MetadataValue.md((shop.reports / "ranking.md").read_text("utf-8")),
+            page=dg.MetadataValue.path(page.resolve()),
+        )
+
+
+def truth_folder(settings: Settings) -> Path | None:
+    """The folder of the sample shop's truth, if the raw files are a sample shop's."""
+    from fashionrec_assets.sample.shop import default_truth
+
+    folder = settings.truth or default_truth(settings.raw)
+    return folder if (folder / "truth.json").is_file() else None
+
+
+def _measure(shop: Shop, run: StageRun) -> RankingReport:
+    from fashionrec_assets.evaluation.baselines.suite import fit_baselines
+    from fashionrec_assets.evaluation.ranking_report import evaluate
+
+    settings = shop.settings
+    log, split = event_log(shop), cuts(shop)
+    test = _task(shop, log, "test", split.test, split.end)
+    validation = _task(shop, log, "validation", split.validation, split.test)
+    baselines = fit_baselines(validation, test, _texts(shop), settings.evaluation, seed=settings.seed)
+    model, curve = _two_tower(shop, test)
+    return evaluate(
+        test,
+        [model, *baselines.entrants],
+        settings.evaluation,
+        model=model.name,
+        oracle=_oracle(shop, log),
+        seed=settings.seed,
+        notes=baselines.notes,
+        blend_trials=baselines.blend_trials,
+        learning_curves=[curve],
+        progress=run.progress,
+    )
+
+
+def _task(shop: Shop, log: EventLog, name: str, start: int, end: int) -> RankingTask:
+    from fashionrec_assets.evaluation.protocol import ranking_task
+
+    settings = shop.settings
+    return ranking_task(
+        log,
+        name=name,
+        start=start,
+        end=end,
+        target_behaviours=settings.evaluation.target_behaviours,
+        launched_at=launched(shop),
+        max_users=settings.evaluation.max_users,
+        seed=settings.seed,
+    )
+
+
+def _texts(shop: Shop) -> list[str]:
+    """All descriptive fields of each item, for the content baseline: the raw ones, as a shop without us would have."""
+    with shop.warehouse.reader() as connection:
+        rows = connection.execute(
+            "SELECT concat_ws(' ', title, product_type, category, colour, pattern, section, brand, gender, description) "
+            "FROM items ORDER BY item_id"
+        ).fetchall()
+    return [row[0] for row in rows]
+
+
+def _two_tower(shop: Shop, test: RankingTask) -> tuple[Entrant, LearningCurve]:
+    from fashionrec_assets.evaluation.ranking_report import LearningCurve
+    from fashionrec_assets.evaluation.recommender import Entrant
+    from fashionrec_assets.towers.artifact import TwoTower
+    from fashionrec_assets.towers.recommender import TwoTowerRecommender
+
+    folder = shop.current("two_tower_model")
+    curve: dict[str, Any] = json.loads((folder / "curve.json").read_text("utf-8"))
+    features = item_features(shop, test.history.item_ids.tolist())
+    started = time.perf_counter()
+    recommender = TwoTowerRecommender(TwoTower.load(folder), test.history, features, as_of=test.start)
+    encoding = time.perf_counter() - started
+    training = sum(epoch["seconds"] for epoch in curve["selection"] + curve["final"])
+    entrant = Entrant(
+        recommender,
+        training + encoding,
+        "Two-tower",
+        "A transformer over the user's recent events against text, image and ID of each item.",
+        is_baseline=False,
+    )
+    epochs = curve["selection"]
+    series = {"training loss": [epoch["loss"] for epoch in epochs], "validation NDCG@20": [epoch["ndcg"] for epoch in epochs]}
+    return entrant, LearningCurve("Two-tower: choosing the number of epochs", "epoch", [epoch["epoch"] for epoch in epochs], series)
+
+
+def _oracle(shop: Shop, log: EventLog) -> Oracle | None:
+    folder = truth_folder(shop.settings)
+    if folder is None:
+        return None
+    from fashionrec_assets.evaluation.baselines.oracle import Oracle
+    from fashionrec_assets.sample.truth import load_truth
+
+    truth = load_truth(folder)
+    return Oracle(lambda rows: truth.utility(log.user_ids[rows].tolist(), log.item_ids.tolist()))
+
+

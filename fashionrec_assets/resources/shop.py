@@ -1,0 +1,252 @@
+"""The shop: settings, storage and the bookkeeping of a stage, in one object that assets are given.
+
+Belongs here: what every asset body needs around its one call (plan, progress, counts, time). Does not belong here:
+the work of any stage, and Dagster types (`glue.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from fashionrec_assets.settings import Settings
+from fashionrec_assets.storage import ledger
+from fashionrec_assets.storage.artifacts import Artifacts
+from fashionrec_assets.storage.buckets import BucketStore
+from fashionrec_assets.storage.ledger import WHOLE, Counts, ModelPlan, Plan, Stage
+from fashionrec_assets.storage.tables import Table
+from fashionrec_assets.storage.warehouse import Connection, Warehouse, delete_keys, upsert_rows
+
+_log = logging.getLogger(__name__)
+
+
+class Reporter(Protocol):
+    """Hears how the work goes on."""
+
+    def started(self, stage: str) -> None: ...
+
+    def advanced(self, stage: str, done: int, total: int) -> None: ...
+
+    def finished(self, stage: str, counts: Counts, unit: str, seconds: float) -> None: ...
+
+    def failed(self, stage: str) -> None: ...
+
+
+class LogReporter:
+    """Progress as log lines, at most one every few seconds a stage: for the UI's runs."""
+
+    def __init__(self, every_s: float = 5.0) -> None:
+        self._every = every_s
+        self._last = 0.0
+
+    def started(self, stage: str) -> None:
+        self._last = time.monotonic()
+
+    def advanced(self, stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self._last >= self._every:
+            self._last = now
+            _log.info("%s: %d of %d", stage, done, total)
+
+    def finished(self, stage: str, counts: Counts, unit: str, seconds: float) -> None:
+        _log.info("%s: %s in %.1f s", stage, counts.as_dict(), seconds)
+
+    def failed(self, stage: str) -> None:
+        _log.error("%s failed", stage)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a bucket's work gave: rows for the store, the `output_fp` of each key, and rows for the stage's table.
+
+    A key that is not in `outputs` failed: it has no output and stays to be done by the next run.
+    """
+
+    rows: pa.Table
+    outputs: Mapping[str, str]
+    table_rows: pa.Table | None = None
+
+
+@dataclass
+class StageRun:
+    """One stage at work: its plan, what it has written, and how it went."""
+
+    shop: Shop
+    stage: Stage
+    counts: Counts = field(default_factory=Counts)
+    seconds: float = 0.0
+    _started: float = field(default_factory=time.monotonic)
+
+    def seconds_so_far(self) -> float:
+        """Seconds since the stage started."""
+        return time.monotonic() - self._started
+
+    def progress(self, done: int, total: int) -> None:
+        """Report progress; also the place where a caller's interrupt reaches long work."""
+        self.shop.reporter.advanced(self.stage.name, done, total)
+
+    def plan(self, *, rows: str | None = None, present: Iterable[str] | None = None, **models: str) -> Plan:
+        """Plan a stage with one output per key; see `ledger.plan_rows`."""
+        code_fp = self.stage.code_fp(self.shop.settings, **models)
+        with self.shop.warehouse.reader() as connection:
+            plan = ledger.plan_rows(connection, self.stage, code_fp, rows=rows, present=present, force=self.shop.rebuild)
+        self.counts = plan.counts
+        return plan
+
+    def plan_whole(self, inputs: Any, *, exists: bool = True, **models: str) -> Plan:
+        """Plan a stage that makes one thing; see `ledger.plan_whole`."""
+        plan = self.plan_whole_of(self.stage, inputs, exists=exists, **models)
+        self.counts = plan.counts
+        return plan
+
+    def plan_whole_of(self, stage: Stage, inputs: Any, *, exists: bool = True, **models: str) -> Plan:
+        """Plan a file this stage makes on the way, under a stage of its own; the counts stay this stage's."""
+        code_fp = stage.code_fp(self.shop.settings, **models)
+        with self.shop.warehouse.reader() as connection:
+            return ledger.plan_whole(connection, stage, code_fp, inputs, exists=exists, force=self.shop.rebuild)
+
+    def plan_model(self, rows: Mapping[str, str], *, tolerance: float, exists: bool, **models: str) -> ModelPlan:
+        """Plan a model by its training rows; see `ledger.plan_model`."""
+        code_fp = self.stage.code_fp(self.shop.settings, **models)
+        with self.shop.warehouse.reader() as connection:
+            planned = ledger.plan_model(
+                connection,
+                self.stage,
+                code_fp,
+                rows,
+                tolerance=tolerance,
+                exists=exists,
+                force=self.shop.rebuild,
+            )
+        self.counts = planned.plan.counts
+        return planned
+
+    def by_bucket(self, plan: Plan, store: BucketStore, compute: Callable[[list[str]], Made], table: Table | None = None) -> None:
+        """Do a plan bucket by bucket: `compute` the bucket's keys, write its file, then its rows and ledger entries.
+
+        The file always comes first: a kill in between leaves keys that the next run finds stale (or orphaned) and does
+        again, never a ledger entry without its file. A batch never spans buckets, so that an interrupted run ends with
+        the same bytes as an undisturbed one.
+        """
+        if plan.orphaned:
+            store.put(store.schema.empty_table(), drop=plan.orphaned)
+            with self.commit(plan, {}, orphans=True) as connection:
+                if table is not None:
+                    delete_keys(connection, table, table.key[0], plan.orphaned)
+        done, total = 0, len(plan.todo)
+        for _, keys in store.group(list(plan.todo)):
+            made = compute(keys)
+            store.put(made.rows, drop=[key for key in keys if key not in made.outputs])
+            with self.commit(plan, made.outputs) as connection:
+                if table is not None and made.table_rows is not None:
+                    upsert_rows(connection, table, made.table_rows)
+            done += len(keys)
+            self.progress(done, total)
+
+    @contextmanager
+    def commit(self, plan: Plan, outputs: Mapping[str, str], *, orphans: bool = False) -> Generator[Connection]:
+        """A transaction for the tables of this stage; the ledger's rows for `outputs` change in the same one.
+
+        With `orphans`, the plan's orphaned keys are forgotten too.
+        """
+        with self.shop.warehouse.writer() as connection:
+            yield connection
+            ledger.record(connection, plan, outputs)
+            if orphans:
+                ledger.forget(connection, self.stage, plan.orphaned)
+
+    def data_version(self) -> str:
+        """The ordered digest of everything this stage has made."""
+        with self.shop.warehouse.reader() as connection:
+            return ledger.stage_digest(connection, self.stage.name)
+
+
+class Shop:
+    """One home folder: its settings, warehouse, bucket stores and artifacts."""
+
+    def __init__(
+        self, settings: Settings, tables: Iterable[Table], reporter: Reporter | None = None, *, rebuild: bool = False
+    ) -> None:
+        self.settings = settings
+        self.tables = tuple(tables)
+        self.reporter: Reporter = reporter or LogReporter()
+        self.rebuild = rebuild
+        """Whether everything counts as stale: what the job `full_refresh` asks for."""
+
+    @property
+    def home(self) -> Path:
+        return self.settings.home
+
+    @property
+    def reports(self) -> Path:
+        return self.home / "reports"
+
+    @property
+    def spill(self) -> Path:
+        return self.home / "spill"
+
+    @cached_property
+    def warehouse(self) -> Warehouse:
+        return Warehouse(self.home / "warehouse.duckdb", self.settings.storage, self.tables)
+
+    @cached_property
+    def artifacts(self) -> Artifacts:
+        return Artifacts(self.home / "artifacts")
+
+    def store(self, name: str, columns: Any) -> BucketStore:
+        """The bucket store called `name`, with the Arrow schema `columns` beside its key."""
+        return BucketStore(self.home / "stores" / name, self.settings.storage.buckets, columns)
+
+    def current(self, name: str) -> Path:
+        """The folder of the current version of an artifact.
+
+        Raises LookupError, with the remedy, if it was never made, ArtifactMissingError if its folder is gone.
+        """
+        return self.artifacts.folder(name, self.version(name))
+
+    def version(self, name: str) -> str:
+        """The current version of an artifact. Raises LookupError if there is none."""
+        with self.warehouse.reader() as connection:
+            version = ledger.output_of(connection, name)
+        if version is None:
+            raise LookupError(f"{name} has not been made yet in {self.home}: run `fashionrec run`, or materialize it.")
+        return version
+
+    def version_or_none(self, name: str) -> str | None:
+        """The current version of an artifact whose folder is there, else None."""
+        with self.warehouse.reader() as connection:
+            version = ledger.output_of(connection, name)
+        return version if version is not None and self.artifacts.exists(name, version) else None
+
+    def model_id(self, name: str) -> str:
+        """The id of the current version of a model: the part that stays when rows are taken out of it."""
+        return self.version(name).split(".")[0]
+
+    def digest(self, stage: str) -> str:
+        """The data version of a stage."""
+        with self.warehouse.reader() as connection:
+            return ledger.stage_digest(connection, stage)
+
+    @contextmanager
+    def stage(self, stage: Stage) -> Generator[StageRun]:
+        """Time a stage, and tell the reporter when it starts and how it ended."""
+        run = StageRun(self, stage)
+        self.reporter.started(stage.name)
+        try:
+            yield run
+        except BaseException:
+            self.reporter.failed(stage.name)
+            raise
+        run.seconds = run.seconds_so_far()
+        self.reporter.finished(stage.name, run.counts, stage.unit, run.seconds)
+
+
+__all__ = ["WHOLE", "LogReporter", "Made", "Reporter", "Shop", "StageRun"]

@@ -1,0 +1,209 @@
+"""The warehouse: the shop's small tables and the ledger, in one DuckDB file.
+
+Belongs here: opening the file safely (one transaction per write, waiting for other processes) and applying table
+declarations. Does not belong here: what the tables mean (`tables.py` of each room) and bulky data (`buckets.py`,
+`artifacts.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from filelock import FileLock, Timeout
+from tenacity import RetryCallState, retry, retry_if_exception, stop_after_delay, wait_random_exponential
+
+from fashionrec_assets.settings import StorageSettings
+from fashionrec_assets.storage.tables import Table, quote
+
+Connection = duckdb.DuckDBPyConnection
+
+_log = logging.getLogger(__name__)
+
+
+class WarehouseBusyError(RuntimeError):
+    """Another process kept the warehouse for longer than `storage.lock_timeout_s`."""
+
+
+class WarehouseDamagedError(RuntimeError):
+    """The warehouse file cannot be opened as a DuckDB database."""
+
+
+_IN_USE = ("could not set lock", "conflicting lock", "different configuration", "already attached")
+
+
+def _is_locked(error: BaseException) -> bool:
+    # DuckDB has no one exception class for a file that another process holds, or another thread of this process with
+    # another access mode: the classes differ between its versions, the words do not.
+    return isinstance(error, duckdb.Error) and any(words in str(error).lower() for words in _IN_USE)
+
+
+def scratch(settings: StorageSettings, spill: Path) -> Connection:
+    """An in-memory connection for out-of-core work: beyond `memory_limit` it spills into the folder `spill`."""
+    spill.mkdir(parents=True, exist_ok=True)
+    connection = _configured(duckdb.connect(), settings)
+    connection.execute("SET temp_directory = ?", [str(spill)])
+    return connection
+
+
+def _configured(connection: Connection, settings: StorageSettings) -> Connection:
+    connection.execute("SET memory_limit = ?", [settings.memory_limit])
+    connection.execute("SET threads = ?", [settings.threads])
+    connection.execute("SET TimeZone = 'UTC'")
+    # A name that is no table must be an error, not a Python variable that happens to have it.
+    connection.execute("SET python_enable_replacements = false")
+    return connection
+
+
+class Warehouse:
+    """One DuckDB file, opened for as short as possible.
+
+    DuckDB lets one process write, and while it does nobody else can even read, so nothing is computed inside a
+    connection: read, close, compute, then write in one transaction.
+    """
+
+    def __init__(self, path: Path, settings: StorageSettings, tables: Iterable[Table]) -> None:
+        self.path = path
+        self.settings = settings
+        self.tables = {table.name: table for table in tables if not table.parquet}
+        self._lock = FileLock(str(path) + ".lock", timeout=settings.lock_timeout_s, is_singleton=True)
+
+    @contextmanager
+    def reader(self) -> Generator[Connection]:
+        """A read-only connection. An absent file reads as empty tables.
+
+        Raises WarehouseBusyError after `lock_timeout_s`, WarehouseDamagedError if the file is no database.
+        """
+        if not self.path.exists():
+            with self.writer():
+                pass
+        connection = self._connect(read_only=True)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    @contextmanager
+    def writer(self) -> Generator[Connection]:
+        """A connection inside one transaction: committed when the block ends, rolled back when it raises.
+
+        Raises as `reader` does.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with self._lock.acquire():
+                connection = self._connect(read_only=False)
+                try:
+                    for table in self.tables.values():
+                        connection.execute(table.ddl())
+                    connection.begin()
+                    yield connection
+                    connection.commit()
+                except BaseException:
+                    # A rollback outside a transaction (an interrupt before it began) must not hide the cause.
+                    with suppress(duckdb.TransactionException):
+                        connection.rollback()
+                    raise
+                finally:
+                    connection.close()
+        except Timeout as error:
+            raise self._busy() from error
+
+    def _busy(self) -> WarehouseBusyError:
+        return WarehouseBusyError(
+            f"{self.path} was in use by another process for {self.settings.lock_timeout_s:.0f} s. "
+            "Wait for the other run to finish, or raise storage.lock_timeout_s."
+        )
+
+    def _connect(self, *, read_only: bool) -> Connection:
+        def tell(state: RetryCallState) -> None:
+            if state.attempt_number == 3:
+                _log.warning("waiting for another process to finish with %s", self.path)
+
+        @retry(
+            retry=retry_if_exception(_is_locked),
+            wait=wait_random_exponential(multiplier=0.02, max=0.5),
+            stop=stop_after_delay(self.settings.lock_timeout_s),
+            before_sleep=tell,
+            reraise=True,
+        )
+        def connect() -> Connection:
+            return duckdb.connect(str(self.path), read_only=read_only)
+
+        try:
+            connection = connect()
+        except duckdb.Error as error:
+            if _is_locked(error):
+                raise self._busy() from error
+            raise WarehouseDamagedError(
+                f"{self.path} cannot be opened as a DuckDB database ({type(error).__name__}). Move it away and run "
+                "again: it is rebuilt from the raw files."
+            ) from error
+        return _configured(connection, self.settings)
+
+
+def one_row(connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...]:
+    """The one row of an aggregate query. Raises LookupError if it gives none."""
+    # A result fetched row by row stays open and blocks the connection; one fetched whole does not.
+    rows = connection.execute(sql, list(parameters)).fetchall()
+    if not rows:
+        raise LookupError(f"the query gave no row: {sql}")
+    return rows[0]
+
+
+def replace_rows(connection: Connection, table: Table, rows: pa.Table) -> None:
+    """Make `rows` the whole content of `table`. Call inside `Warehouse.writer`."""
+    connection.execute(f"DELETE FROM {quote(table.name)}")
+    insert_rows(connection, table, rows)
+
+
+def upsert_rows(connection: Connection, table: Table, rows: pa.Table) -> None:
+    """Insert `rows`, or update those whose key exists. Call inside `Warehouse.writer`."""
+    _with_rows(connection, rows, lambda source: connection.execute(_merge(table, source)))
+
+
+def upsert_selected(connection: Connection, table: Table, select: str, parameters: Sequence[Any]) -> None:
+    """`upsert_rows` for the rows of a query with bound `parameters`. Call inside `Warehouse.writer`."""
+    connection.execute(_merge(table, f"({select})"), parameters)
+
+
+def insert_rows(connection: Connection, table: Table, rows: pa.Table) -> None:
+    """Append `rows` (columns by name, in any order). Call inside `Warehouse.writer`."""
+    names = ", ".join(map(quote, table.column_names))
+    _with_rows(
+        connection,
+        rows,
+        lambda source: connection.execute(f"INSERT INTO {quote(table.name)} ({names}) SELECT {names} FROM {source}"),
+    )
+
+
+def delete_keys(connection: Connection, table: Table, column: str, keys: Iterable[str]) -> None:
+    """Delete the rows whose `column` is one of `keys`. Call inside `Warehouse.writer`."""
+    connection.execute(f"DELETE FROM {quote(table.name)} WHERE {quote(column)} IN (SELECT unnest(?))", [list(keys)])
+
+
+def _merge(table: Table, source: str) -> str:
+    rest = [name for name in table.column_names if name not in table.key]
+    on = " AND ".join(f"target.{quote(name)} = source.{quote(name)}" for name in table.key)
+    names = ", ".join(map(quote, table.column_names))
+    values = ", ".join(f"source.{quote(name)}" for name in table.column_names)
+    update = ", ".join(f"{quote(name)} = source.{quote(name)}" for name in rest)
+    matched = f" WHEN MATCHED THEN UPDATE SET {update}" if rest else ""
+    return (
+        f"MERGE INTO {quote(table.name)} AS target USING {source} AS source ON ({on}){matched} "
+        f"WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({values})"
+    )
+
+
+def _with_rows(connection: Connection, rows: pa.Table, run: Callable[[str], object]) -> None:
+    name = "rows_to_write"
+    connection.register(name, rows)
+    try:
+        run(name)
+    finally:
+        connection.unregister(name)

@@ -1,0 +1,33 @@
+"""The two-tower model as a recommender: scores of every item for a user.
+
+Belongs here: the adaptor that evaluation and serving call. Does not belong here: metrics, masking of the history,
+approximate search.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fashionrec_assets.catalog.event_log import EventLog
+from fashionrec_assets.towers.artifact import TwoTower
+from fashionrec_assets.towers.features import ItemFeatures
+
+
+class TwoTowerRecommender:
+    """Inner products of user and item vectors, with exactly the vectors that an index would be given.
+
+    `log` is the history that is known when recommending (any user, in any cut of the log); `features` must cover its
+    items; `as_of` as in `TwoTower.user_vectors`.
+    """
+
+    name: str = "two_tower"
+
+    def __init__(self, model: TwoTower, log: EventLog, features: ItemFeatures, *, as_of: int | None = None) -> None:
+        self.model, self.log, self.as_of = model, log, as_of
+        self.item_vectors = model.item_vectors(features.take(features.rows(log.item_ids)))
+
+    def score(self, user_rows: NDArray[np.int32]) -> NDArray[np.float32]:
+        """float32 (len(user_rows), n_items), finite."""
+        users = self.model.user_vectors(self.log, user_rows, self.item_vectors, as_of=self.as_of)
+        return users @ self.item_vectors.T

@@ -1,0 +1,48 @@
+"""Small drawn photos whose garments' boxes are known."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+Scene = tuple[NDArray[np.uint8], tuple[int, int, int, int]]
+
+
+def packshot(colour: tuple[int, int, int] = (180, 30, 40), background: tuple[int, int, int] = (240, 240, 238)) -> Scene:
+    """A T-shirt shape on a plain wall with a slight gradient and sensor noise."""
+    image = Image.new("RGB", (192, 256), background)
+    draw = ImageDraw.Draw(image)
+    draw.polygon([(60, 70), (132, 70), (160, 100), (145, 118), (132, 105), (132, 190), (60, 190), (60, 105), (47, 118), (32, 100)], fill=colour)  # fmt: skip
+    pixels = np.asarray(image).astype(np.float32)
+    rng = np.random.default_rng(3)
+    pixels += np.linspace(0, -14, 256)[:, None, None] + rng.normal(0, 1.5, pixels.shape)
+    return pixels.clip(0, 255).astype(np.uint8), (32, 70, 161, 191)
+
+
+def figure() -> dict[str, Scene]:
+    """One standing figure in a red top, blue trousers and yellow shoes; the box of each."""
+    image = Image.new("RGB", (192, 256), (205, 210, 214))
+    draw = ImageDraw.Draw(image)
+    boxes = {"t-shirt": (66, 52, 126, 126), "trousers": (74, 126, 118, 226), "shoes": (70, 226, 122, 240)}
+    draw.ellipse((84, 16, 108, 46), fill=(214, 160, 126))
+    draw.rectangle((91, 42, 101, 54), fill=(214, 160, 126))
+    draw.rectangle((66, 52, 125, 125), fill=(196, 30, 40))
+    for left in (74, 98):
+        draw.rectangle((left, 126, left + 19, 225), fill=(40, 70, 160))
+    for left in (70, 98):
+        draw.rectangle((left, 226, left + 23, 239), fill=(240, 210, 40))
+    pixels = np.asarray(image)
+    return {name: (pixels, box) for name, box in boxes.items()}
+
+
+def cluttered() -> Scene:
+    """A green jumper between props that the frame cuts off, before a wall and a floor."""
+    image = Image.new("RGB", (192, 256), (220, 206, 190))
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((0, 190, 192, 256), fill=(110, 84, 66))
+    draw.rectangle((0, 30, 24, 90), fill=(60, 60, 140))
+    draw.ellipse((165, 200, 215, 250), fill=(200, 60, 60))
+    box = (58, 80, 138, 176)
+    draw.rectangle((58, 80, 137, 175), fill=(30, 120, 70))
+    return np.asarray(image), box
