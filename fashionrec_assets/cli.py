@@ -71,7 +71,8 @@ def sample(
         )
         view.finished("sample shop", Counts(new=made.items), "item", time.monotonic() - started)
     console.print(
-        f"Sample shop in [bold]{escape(str(out))}[/]: {made.items:,} items, {made.users:,} users, {made.events:,} events."
+        f"Sample shop in [bold]{escape(str(out))}[/]: "
+        f"{made.items:,} items, {made.users:,} users, {made.events:,} events."
     )
 
 
@@ -208,7 +209,6 @@ class _LiveView:
         if not console.is_terminal:
             console.print(f"  {stage:<24} {', '.join(parts) or 'nothing to do'}  ({seconds:.1f} s)", highlight=False)
 
-
     def failed(self, stage: str) -> None:
         self._progress.update(self._tasks[stage], total=1, note="[red]failed[/]")
         if not console.is_terminal:
@@ -296,8 +296,10 @@ def _print_summary(summary: Summary, settings: Settings) -> None:
             )
         console.print(figures)
     checks = summary.checks
-    for name in (*checks.failed, *checks.missing):
-        console.print(f"[red]check failed or did not run:[/] {escape(name)}")
+    for name in checks.failed:
+        console.print(f"[red]check failed:[/] {escape(name)}")
+    if checks.missing:
+        console.print(f"[red]{len(checks.missing)} checks did not run:[/] {escape(', '.join(checks.missing))}")
     for name in checks.warned:
         console.print(f"[yellow]check warned:[/] {escape(name)}")
     for name, path in summary.reports.items():
@@ -324,5 +326,7 @@ def _print_rows(title: str, rows: list[dict[str, Any]], columns: tuple[str, ...]
         table.add_column(column, overflow="fold")
     for row in rows:
         cells = (row.get(column) for column in columns)
-        table.add_row(*("" if cell is None else escape(f"{cell:.3f}" if isinstance(cell, float) else str(cell)) for cell in cells))
+        table.add_row(
+            *("" if cell is None else escape(f"{cell:.3f}" if isinstance(cell, float) else str(cell)) for cell in cells)
+        )
     console.print(table)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -85,7 +84,9 @@ class ClipSettings(Section):
     embed_dim: int = Field(128, ge=8)
     epochs: int = Field(8, ge=1, description="most epochs on a large catalog; see `least_presented` for a small one")
     least_presented: int = Field(
-        16_000, ge=0, description="pairs shown in total at the least: a small catalog gets more epochs until it is reached"
+        16_000,
+        ge=0,
+        description="pairs shown in total at the least: a small catalog gets more epochs until it is reached",
     )
     patience: int = Field(5, ge=1, description="epochs without a better held-out retrieval before training stops")
     batch_size: int = Field(128, ge=2)
@@ -225,7 +226,7 @@ class Settings(BaseSettings):
             self.home.mkdir(parents=True, exist_ok=True)
             draft = path.with_suffix(".tmp")
             draft.write_text(text, "utf-8")
-            os.replace(draft, path)
+            draft.replace(path)
 
     def value(self, path: str) -> Any:
         """The JSON value at a dotted path, such as `two_tower.epochs` or `clip`. Raises AttributeError if unknown."""

@@ -5,10 +5,11 @@ Belongs here: the documented schema and its file. Does not belong here: how the 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from pydantic import BaseModel, Field
+
+from fashionrec_assets.storage.files import write_text
 
 
 class AssetSummary(BaseModel):
@@ -54,10 +55,7 @@ class Summary(BaseModel):
     def write(self, home: Path) -> Path:
         """Write atomically to `<home>/summary.json`."""
         path = home / "summary.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".tmp")
-        draft.write_text(self.model_dump_json(indent=2) + "\n", "utf-8")
-        os.replace(draft, path)
+        write_text(path, self.model_dump_json(indent=2) + "\n")
         return path
 
     @classmethod

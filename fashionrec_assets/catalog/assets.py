@@ -28,13 +28,14 @@ from fashionrec_assets.catalog.validation import Reading, read_interactions, rea
 from fashionrec_assets.resources.glue import OWNERS, ShopParam, asset_spec, materialized, table_of
 from fashionrec_assets.resources.shop import WHOLE, Shop
 from fashionrec_assets.storage import ledger
+from fashionrec_assets.storage.files import write_text
 from fashionrec_assets.storage.ledger import Stage
-from fashionrec_assets.storage.tables import Table
+from fashionrec_assets.storage.tables import Table, rows_digest
 from fashionrec_assets.storage.warehouse import Connection, delete_keys, one_row, replace_rows, upsert_selected
 
 ITEMS_STAGE = Stage("items", "item", version="1", reads=ITEMS.column_names[1:])
 USERS_STAGE = Stage("users", "user", version="1", key="user_id", reads=USERS.column_names[1:])
-DAYS_STAGE = Stage("interactions", "day", version="1", key="day", reads=("events", "content"))
+DAYS_STAGE = Stage("interactions", "day", version="1", key="day", reads=("content",))
 LOG_STAGE = Stage("interactions_file", "table", version="1", settings=("source", "catalog"))
 SPLITS_STAGE = Stage("splits", "table", version="1", settings=("splits", "source", "catalog.bot_events_per_day"))
 SESSIONS_STAGE = Stage("sessions", "table", version="1", settings=("catalog.session_gap_minutes",))
@@ -119,7 +120,12 @@ def interactions(shop: ShopParam) -> dg.MaterializeResult:
         if whole.todo:
             with _draft(shop) as draft:
                 reading = read_interactions(
-                    source, items_file(shop), draft, catalog=settings.catalog, storage=settings.storage, scratch=shop.spill
+                    source,
+                    items_file(shop),
+                    draft,
+                    catalog=settings.catalog,
+                    storage=settings.storage,
+                    scratch=shop.spill,
                 )
                 version = _keep_folder(shop, "interactions_file", reading.table)
                 with shop.warehouse.writer() as connection:
@@ -130,7 +136,7 @@ def interactions(shop: ShopParam) -> dg.MaterializeResult:
         plan = run.plan(rows=_days(interactions_file(shop)))
         with run.commit(plan, dict(plan.todo), orphans=True):
             pass
-        return materialized(run, **_log_shown(shop), **shown)
+        return materialized(run, **{**shown, **_log_shown(shop)})
 
 
 @dg.asset(
@@ -162,9 +168,7 @@ def users(shop: ShopParam) -> dg.MaterializeResult:
         return materialized(run, **_accounts(shop, reading, USERS.name), bots=bots[0])
 
 
-@dg.asset(
-    **asset_spec(SPLITS_STAGE, group="catalog", deps=[interactions, users], kinds={"duckdb"}, tables=[SPLITS])
-)
+@dg.asset(**asset_spec(SPLITS_STAGE, group="catalog", deps=[interactions, users], kinds={"duckdb"}, tables=[SPLITS]))
 def splits(shop: ShopParam) -> dg.MaterializeResult:
     """The global time split: fit, validation, test, cut at UTC midnights, with what each part holds."""
     with shop.stage(SPLITS_STAGE) as run:
@@ -174,9 +178,7 @@ def splits(shop: ShopParam) -> dg.MaterializeResult:
             settings = shop.settings
             source = open_source(settings.source, settings.raw)
             cuts = cuts_of_log(interactions_file(shop), source, settings.splits, settings.storage)
-            rows = split_summary(
-                interactions_file(shop), users_file(shop), cuts, settings.storage, scratch=shop.spill
-            )
+            rows = split_summary(interactions_file(shop), users_file(shop), cuts, settings.storage, scratch=shop.spill)
             with run.commit(plan, {WHOLE: plan.todo[WHOLE]}) as connection:
                 replace_rows(connection, SPLITS, rows)
         with shop.warehouse.reader() as connection:
@@ -234,10 +236,7 @@ def _known_digests(shop: Shop) -> Generator[dict[str, tuple[int, int, str]]]:
     yield known
     after = json.dumps(known, sort_keys=True)
     if after != before:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".tmp")
-        draft.write_text(after, "utf-8")
-        draft.replace(path)
+        write_text(path, after)
 
 
 def _keep_folder(shop: Shop, name: str, file: Path) -> str:
@@ -285,8 +284,8 @@ def _item_ids_digest(shop: Shop) -> str:
 
 def _days(path: Path) -> str:
     return f"""
-        SELECT strftime(ts, '%Y-%m-%d') AS day, count(*) AS events,
-               bit_xor(md5_number_lower(user_id || '|' || item_id || '|' || behaviour || '|' || epoch_us(ts))) AS content
+        SELECT strftime(ts, '%Y-%m-%d') AS day,
+               {rows_digest("user_id", "item_id", "behaviour", "epoch_us(ts)")} AS content
         FROM read_parquet({literal(str(path))}) GROUP BY 1
     """
 
@@ -319,8 +318,9 @@ def _log_shown(shop: Shop) -> dict[str, Any]:
     path = [str(interactions_file(shop))]
     with shop.warehouse.reader() as connection:
         row = one_row(
-                connection,
-            "SELECT count(*), count(DISTINCT user_id), count(DISTINCT item_id), min(ts), max(ts) FROM read_parquet(?)", path
+            connection,
+            "SELECT count(*), count(DISTINCT user_id), count(DISTINCT item_id), min(ts), max(ts) FROM read_parquet(?)",
+            path,
         )
         funnel = connection.execute(
             "SELECT behaviour, count(*) AS events FROM read_parquet(?) GROUP BY 1 ORDER BY 2 DESC", path
@@ -334,4 +334,3 @@ def _log_shown(shop: Shop) -> dict[str, Any]:
         "last_event": str(last),
         "funnel": table_of(funnel.to_dict("records")),
     }
-

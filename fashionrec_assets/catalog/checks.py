@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import dagster as dg
 
 from fashionrec_assets.catalog.assets import interactions, items, sessions, splits, users
@@ -15,7 +17,9 @@ MOST_BROKEN_PHOTOS = 0.05
 
 
 @dg.asset_check(
-    asset=splits, blocking=True, description="fit, validation and test follow each other in time without overlap or gap."
+    asset=splits,
+    blocking=True,
+    description="fit, validation and test follow each other in time without overlap or gap.",
 )
 def splits_do_not_leak(shop: ShopParam) -> dg.AssetCheckResult:
     split = cuts(shop)
@@ -35,7 +39,7 @@ def splits_do_not_leak(shop: ShopParam) -> dg.AssetCheckResult:
         )
         stated = dict(connection.execute("SELECT name, events FROM splits").fetchall())
     in_order = [row[0] for row in rows] == ["fit", "validation", "test"]
-    touching = all(before[2] == after[1] for before, after in zip(rows, rows[1:], strict=False))
+    touching = all(before[2] == after[1] for before, after in itertools.pairwise(rows))
     return error(
         in_order and touching and counted == stated and split.validation < split.test < split.end,
         f"in order: {in_order}, without gap or overlap: {touching}, events as stated: {counted == stated}",
@@ -47,8 +51,8 @@ def few_events_are_rejected(shop: ShopParam) -> dg.AssetCheckResult:
     with shop.warehouse.reader() as connection:
         accepted = one_row(connection, "SELECT count(*) FROM read_parquet(?)", [str(interactions_file(shop))])
         rejected = one_row(
-                connection,
-            "SELECT count(*) FROM rejects WHERE table_name = 'interactions' AND NOT row_kept AND reason <> 'duplicate'"
+            connection,
+            "SELECT count(*) FROM rejects WHERE table_name = 'interactions' AND NOT row_kept AND reason <> 'duplicate'",
         )
     good, bad = accepted[0], rejected[0]
     share = bad / (good + bad) if good + bad else 0.0
@@ -59,8 +63,9 @@ def few_events_are_rejected(shop: ShopParam) -> dg.AssetCheckResult:
 def few_photos_are_broken(shop: ShopParam) -> dg.AssetCheckResult:
     with shop.warehouse.reader() as connection:
         row = one_row(
-                connection,
-            "SELECT count(*) FILTER (image_status NOT IN ('ok', 'none')), count(*) FILTER (image_status <> 'none') FROM items"
+            connection,
+            "SELECT count(*) FILTER (image_status NOT IN ('ok', 'none')), count(*) FILTER (image_status <> 'none') "
+            "FROM items",
         )
     broken, named = row
     share = broken / named if named else 0.0

@@ -11,7 +11,8 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from fashionrec_assets.catalog.event_log import BEHAVIOURS, EventLog
+from fashionrec_assets.catalog.event_log import EventLog
+from fashionrec_assets.catalog.lines import BEHAVIOURS_SQL
 from fashionrec_assets.catalog.queries import literal, query
 from fashionrec_assets.settings import StorageSettings
 from fashionrec_assets.storage.warehouse import scratch as scratch_connection
@@ -32,7 +33,6 @@ def load_event_log(
     ValueError if an event names an item that `items` lacks, or a user that `users` lacks.
     """
     files = {"interactions": literal(str(interactions)), "users": literal(str(users))}
-    behaviours = "[" + ", ".join(map(literal, BEHAVIOURS)) + "]"
     with scratch_connection(storage, scratch) as connection:
         connection.execute(query("known_items", items=literal(str(items))))
         connection.execute(query("people", users=files["users"], kept="true" if include_bots else "NOT is_bot"))
@@ -45,7 +45,7 @@ def load_event_log(
         user_ids = _texts(connection, "SELECT user_id FROM people ORDER BY user_row")
         item_ids = _texts(connection, "SELECT item_id FROM known ORDER BY item_row")
         columns = connection.execute(
-            query("event_arrays", interactions=files["interactions"], behaviours=behaviours)
+            query("event_arrays", interactions=files["interactions"], behaviours=BEHAVIOURS_SQL)
         ).fetchnumpy()
     return EventLog(
         user_ids,

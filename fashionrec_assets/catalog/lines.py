@@ -1,8 +1,8 @@
 """Reads the behaviour log line by line inside DuckDB, so that 100 million rows neither fill the memory nor get lost.
 
 Belongs here: a log file (CSV, gzipped or not, or Parquet) as SQL that yields its records with their line numbers, and
-the repair of files DuckDB refuses. Does not belong here: judging records (`validation.py`), small files
-(`records.py`).
+what can be wrong with one, and the repair of files DuckDB refuses. Does not belong here: duplicates and the
+bookkeeping (`validation.py`), small files (`records.py`).
 
 Why by line: DuckDB's CSV reader drops the rows it cannot read, numbers the rest anew, and lets one unclosed quote
 swallow the file's tail. Read as one column, every physical line is one row; splitting it costs less than the scan.
@@ -23,6 +23,7 @@ import duckdb
 
 from fashionrec_assets.catalog import contract
 from fashionrec_assets.catalog.contract import ContractError
+from fashionrec_assets.catalog.event_log import BEHAVIOURS
 from fashionrec_assets.catalog.queries import literal, query
 from fashionrec_assets.catalog.records import open_binary
 from fashionrec_assets.catalog.sources.base import RowsFile
@@ -34,12 +35,56 @@ _UNUSED: Final = "\x1f"
 _MARKER: Final = "\ufffd"
 """What undecodable bytes become in a repaired copy."""
 
+BEHAVIOURS_SQL: Final = "[" + ", ".join(map(literal, BEHAVIOURS)) + "]"
+
 MAX_LINE_CHARS: Final = 200_000
 """A repaired copy's lines are cut off a little beyond this, and refused."""
+
+_SPACE: Final = "' ' || chr(9)"
+"""SQL of what is trimmed."""
 
 _CHUNK_CHARS: Final = 1 << 24
 _SAMPLE_LINES: Final = 100
 _DELIMITERS: Final = (",", "\t", ";", "|")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with one record: its number (SQL handles nothing longer), and what the user is told."""
+
+    number: str
+    reason: str
+    column: str | None
+    """Contract column at fault; None: the whole line."""
+
+
+PROBLEMS: Final[Mapping[str, Problem]] = {
+    name: Problem(str(number), reason, column)
+    for number, (name, reason, column) in enumerate(
+        (
+            ("line_too_long", contract.TOO_LONG, None),
+            ("unbalanced_quote", contract.UNBALANCED_QUOTE, None),
+            ("missing_columns", contract.MISSING_COLUMNS, None),
+            ("too_many_columns", contract.TOO_MANY_COLUMNS, None),
+            ("not_utf8", contract.NOT_UTF8, None),
+            ("nul_byte", contract.NUL_BYTE, None),
+            ("user_empty", contract.EMPTY, "user_id"),
+            ("item_empty", contract.EMPTY, "item_id"),
+            ("user_too_long", contract.TOO_LONG, "user_id"),
+            ("item_too_long", contract.TOO_LONG, "item_id"),
+            ("unknown_behaviour", contract.UNKNOWN_BEHAVIOUR, "behaviour"),
+            ("not_a_time", contract.NOT_A_TIME, "ts"),
+            ("impossible_time", contract.IMPOSSIBLE_TIME, "ts"),
+            ("future_time", contract.FUTURE_TIME, "ts"),
+            ("unknown_item", contract.UNKNOWN_ITEM, "item_id"),
+        ),
+        1,
+    )
+}
+
+
+def _about(column: str) -> str:
+    return "(" + ", ".join(problem.number for problem in PROBLEMS.values() if problem.column == column) + ")"
 
 
 @dataclass(frozen=True)
@@ -60,26 +105,23 @@ class Log:
     def is_parquet(self) -> bool:
         return self.path.suffix == ".parquet"
 
-    def name(self, column: str) -> str:
-        return self.names.get(column, column)
-
     def columns_sql(self, columns: tuple[str, ...]) -> str:
         """SQL of every record: line, shape (what is wrong with its columns, or null), text, and `columns` as text."""
         if self.is_parquet:
             cells = {column: f"trim({quote(self.names[column])}::VARCHAR)" for column in self.places}
             every = ", ".join(f"{quote(name)}::VARCHAR" for name in self.names.values())
-            head = f"SELECT file_row_number + 1 AS line, NULL::VARCHAR AS shape, concat_ws(',', {every}) AS text"
+            head = f"SELECT file_row_number + 1 AS line, NULL::TINYINT AS shape, concat_ws(',', {every}) AS text"
             tail = f"FROM read_parquet({literal(str(self.path))}, file_row_number = true)"
             return f"{head}, {self._select(cells, columns)} {tail}"
-        cells = {column: f"trim(fields[{place + 1}], E' \\t\\r')" for column, place in self.places.items()}
+        cells = {column: f"fields[{place + 1}]" for column, place in self.places.items()}
         return query(
             "log_columns",
             columns=self._select(cells, columns),
             lines=self._lines_sql(),
             width=str(self.width),
-            unbalanced_quote=literal(contract.UNBALANCED_QUOTE),
-            missing_columns=literal(contract.MISSING_COLUMNS),
-            too_many_columns=literal(contract.TOO_MANY_COLUMNS),
+            unbalanced_quote=PROBLEMS["unbalanced_quote"].number,
+            missing_columns=PROBLEMS["missing_columns"].number,
+            too_many_columns=PROBLEMS["too_many_columns"].number,
         )
 
     def count_sql(self) -> str:
@@ -88,12 +130,47 @@ class Log:
             return f"SELECT count(*) FROM read_parquet({literal(str(self.path))})"
         return f"SELECT count(text) FROM ({self._lines_sql()})"
 
+    def rows_sql(self, seconds: str, earliest: int, latest: int) -> str:
+        """SQL of every record, judged; `seconds`: SQL of the UTC seconds in `ts`. Needs the table `known`."""
+        return query(
+            "log_rows",
+            columns=self.columns_sql(("user_id", "item_id", "behaviour", "ts")),
+            behaviour_cases=" ".join(f"WHEN {literal(name)} THEN {at}" for at, name in enumerate(BEHAVIOURS, 1)),
+            seconds=seconds,
+            damaged=str(self.damaged).lower(),
+            marker=literal(_MARKER),
+            earliest=str(earliest),
+            latest=str(latest),
+            max_line=str(MAX_LINE_CHARS),
+            max_id=str(contract.MAX_ID_CHARS),
+            max_value=str(contract.MAX_VALUE_CHARS),
+            about_user=_about("user_id"),
+            about_item=_about("item_id"),
+            about_behaviour=_about("behaviour"),
+            about_time=_about("ts"),
+            **{name: problem.number for name, problem in PROBLEMS.items()},
+        )
+
+    def rejects_sql(self) -> str:
+        """SQL of the refused records in the table `sorted`, in the columns of `tables.REJECTS`."""
+        names = (None if p.column is None else self.names.get(p.column, p.column) for p in PROBLEMS.values())
+        return query(
+            "log_rejects",
+            file=literal(self.rows.path.name),
+            columns="[" + ", ".join("NULL" if name is None else literal(name) for name in names) + "]",
+            reasons="[" + ", ".join(literal(problem.reason) for problem in PROBLEMS.values()) + "]",
+            duplicate=literal(contract.DUPLICATE),
+            behaviours=BEHAVIOURS_SQL,
+            max_value=str(contract.MAX_VALUE_CHARS),
+        )
+
     def _lines_sql(self) -> str:
         return query(
             "log_lines",
             path=literal(str(self.path)),
             delimiter=literal(self.delimiter),
             stop=self.delimiter,
+            space=_SPACE,
             unused=literal(_UNUSED),
             header=str(self.header),
             compression=literal("gzip" if self.path.suffix == ".gz" else "none"),
@@ -213,8 +290,3 @@ def _repair(path: Path, scratch: Path) -> Path:
 
 def _cut(match: re.Match[str]) -> str:
     return match.group()[: MAX_LINE_CHARS + 1]
-
-
-def marker_sql() -> str:
-    """SQL literal of what marks undecodable bytes in a repaired copy."""
-    return literal(_MARKER)

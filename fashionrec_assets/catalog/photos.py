@@ -124,11 +124,11 @@ class PhotoStore:
         return hashlib.sha256(self.read(ref)).hexdigest()
 
     def _inside(self, ref: str) -> Path:
-        parts = PurePosixPath(ref).parts
+        parts = ref.split("/")
         if "\\" in ref or ":" in ref:
             windows = PureWindowsPath(ref)
-            parts = (*parts, *windows.parts, ".." if windows.drive or windows.root else "")
-        if "\0" in ref or ref.startswith("/") or ".." in parts or not parts:
+            parts += [*windows.parts, ".." if windows.drive or windows.root else ""]
+        if "\0" in ref or ref.startswith("/") or ".." in parts or not ref:
             raise PhotoError("escaping", f"{ref!r}: a photo's path must be relative to the raw folder and stay in it")
         # Following links costs more than the rest of a look-up, and photos share few folders.
         folder, _, name = ref.rpartition("/")
@@ -159,7 +159,7 @@ class PhotoStore:
 
     @staticmethod
     def _member_name(name: str) -> str:
-        return str(PurePosixPath(name))
+        return str(PurePosixPath(name)) if "//" in name or "./" in name else name
 
     def _members(self, tar: Path) -> dict[str, Stamp]:
         with self._lock:
@@ -284,27 +284,34 @@ def inspect_photos(
     distinct = list(dict.fromkeys(refs))
     known = known or {}
 
-    def inspect(ref: str) -> PhotoFinding:
-        size = mtime_ns = 0
+    def judge(ref: str, stamp: Stamp) -> PhotoFinding:
         digest: str | None = None
         try:
-            stamp = store.locate(ref)
-            size, mtime_ns = stamp.size, stamp.mtime_ns
-            before = known.get(ref)
-            if before is not None and (before.size, before.mtime_ns) == (size, mtime_ns):
-                return before
             data = store.read_at(ref, stamp)
             digest = hashlib.sha256(data).hexdigest()
             check_photo(data, max_pixels=store.settings.max_image_pixels)
         except PhotoError as error:
-            return PhotoFinding(error.reason, digest, size, mtime_ns)
-        return PhotoFinding("ok", digest, size, mtime_ns)
+            return PhotoFinding(error.reason, digest, stamp.size, stamp.mtime_ns)
+        return PhotoFinding("ok", digest, stamp.size, stamp.mtime_ns)
 
     findings: dict[str, PhotoFinding] = {}
     waiting = iter(distinct)
     with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="photos") as pool:
         while batch := list(islice(waiting, 1_000)):
-            findings.update(zip(batch, pool.map(inspect, batch), strict=True))
+            # Looking a photo up is not worth a thread, reading and decoding it is.
+            unread: dict[str, Stamp] = {}
+            for ref in batch:
+                try:
+                    stamp = store.locate(ref)
+                except PhotoError as error:
+                    findings[ref] = PhotoFinding(error.reason, None, 0, 0)
+                    continue
+                before = known.get(ref)
+                if before is not None and (before.size, before.mtime_ns) == (stamp.size, stamp.mtime_ns):
+                    findings[ref] = before
+                else:
+                    unread[ref] = stamp
+            findings.update(zip(unread, pool.map(judge, unread, unread.values()), strict=True))
             progress(len(findings), len(distinct))
     return findings
 

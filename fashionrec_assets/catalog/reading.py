@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fashionrec_assets.catalog.event_log import EventLog
 from fashionrec_assets.catalog.events import load_event_log
 from fashionrec_assets.resources.shop import Shop
+from fashionrec_assets.storage.tables import rows_digest
 from fashionrec_assets.storage.warehouse import scratch
 
 ALWAYS = np.iinfo(np.int64).min
@@ -74,8 +75,8 @@ def training_rows(shop: Shop, *, before: int) -> dict[str, str]:
     """A fingerprint of the events of each item before `before` (UTC seconds): what a model of them was trained on."""
     with scratch(shop.settings.storage, shop.spill) as connection:
         rows = connection.execute(
-            """
-            SELECT item_id, count(*) || ':' || bit_xor(md5_number_lower(user_id || '|' || behaviour || '|' || epoch_us(ts)))
+            f"""
+            SELECT item_id, {rows_digest("user_id", "behaviour", "epoch_us(ts)")}
             FROM read_parquet(?) WHERE ts < make_timestamp(CAST(? AS BIGINT)) GROUP BY item_id
             """,
             [str(interactions_file(shop)), before * 1_000_000],

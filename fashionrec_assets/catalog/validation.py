@@ -22,8 +22,7 @@ import pyarrow as pa
 
 from fashionrec_assets.catalog import contract
 from fashionrec_assets.catalog.contract import ContractError
-from fashionrec_assets.catalog.event_log import BEHAVIOURS
-from fashionrec_assets.catalog.lines import MAX_LINE_CHARS, Log, marker_sql, open_log
+from fashionrec_assets.catalog.lines import BEHAVIOURS_SQL, open_log
 from fashionrec_assets.catalog.photos import PhotoFinding, PhotoStore, default_threads, inspect_photos
 from fashionrec_assets.catalog.queries import copy_to, literal, query
 from fashionrec_assets.catalog.records import Staged, stage_records
@@ -33,7 +32,6 @@ from fashionrec_assets.settings import CatalogSettings, StorageSettings
 from fashionrec_assets.storage.tables import quote
 from fashionrec_assets.storage.warehouse import scratch as scratch_connection
 
-_EVENT_COLUMNS: Final = ("user_id", "item_id", "behaviour", "ts")
 _LATEST_LAUNCH: Final = "2200-01-01"
 _OLDEST: Final = 130
 
@@ -161,35 +159,22 @@ def read_interactions(
     `catalog.latest_event` (default: `now`, default: this moment) are in the future. Raises ContractError, before
     writing anything, if the file cannot be used or no row of it can.
     """
-    rows = source.events()
     latest = _seconds(catalog.latest_event) if catalog.latest_event else int((now or datetime.now(UTC)).timestamp())
-    behaviours = "[" + ", ".join(map(literal, BEHAVIOURS)) + "]"
+    rows = source.events()
     with scratch_connection(storage, scratch) as connection, TemporaryDirectory(dir=scratch) as copies:
         log, total = open_log(connection, rows, Path(copies))
         connection.execute(query("known_items", items=literal(str(items))))
-        parsed = _log_rows_sql(log, behaviours, _seconds(catalog.earliest_event), latest)
-        connection.execute(query("log_sorted", rows=parsed))
-        accepted = _one(connection, "SELECT count(*) FROM sorted WHERE NOT duplicate")
-
-        folder = Path(copies)
-        refused = query(
-            "log_rejects",
-            rows=parsed,
-            file=literal(rows.path.name),
-            duplicate=literal(contract.DUPLICATE),
-            behaviours=behaviours,
-            max_value=str(contract.MAX_VALUE_CHARS),
-        )
-        copy_to(connection, refused, folder / "rejects.parquet")
-        connection.execute(query("rejects_view", path=literal(str(folder / "rejects.parquet"))))
-        rejected = _one(connection, "SELECT count(*) FROM rejects")
-        conservation = Conservation(rows.path.name, total, accepted, rejected)
+        judged = log.rows_sql(_seconds_sql("ts"), _seconds(catalog.earliest_event), latest)
+        connection.execute(query("log_sorted", rows=judged))
+        accepted = _one(connection, query("log_accepted"))
+        connection.execute(f"CREATE TEMP TABLE rejects AS {log.rejects_sql()}")
+        conservation = Conservation(rows.path.name, total, accepted, _one(connection, "SELECT count(*) FROM rejects"))
         reasons = _reasons(connection)
         if accepted == 0:
             raise _nothing_left(rows.path, reasons)
         out.mkdir(parents=True, exist_ok=True)
         table, rejects = out / "interactions.parquet", out / "rejects_interactions.parquet"
-        copy_to(connection, query("log_select", behaviours=behaviours), table)
+        copy_to(connection, query("log_select", behaviours=BEHAVIOURS_SQL), table)
         copy_to(connection, "SELECT * FROM rejects", rejects)
     return Reading(table, rejects, conservation, reasons)
 
@@ -275,34 +260,6 @@ class _Staging:
         conservation = None if staged is None else Conservation(path.name, staged.records, accepted, rejected)
         copy_to(self._connection, "SELECT * FROM rejects", rejects)
         return Reading(table, rejects, conservation, _reasons(self._connection))
-
-
-def _log_rows_sql(log: Log, behaviours: str, earliest: int, latest: int) -> str:
-    return query(
-        "log_rows",
-        columns=log.columns_sql(_EVENT_COLUMNS),
-        behaviours=behaviours,
-        seconds=_seconds_sql("ts"),
-        damaged=str(log.damaged).lower(),
-        marker=marker_sql(),
-        earliest=str(earliest),
-        latest=str(latest),
-        max_line=str(MAX_LINE_CHARS),
-        max_id=str(contract.MAX_ID_CHARS),
-        user_name=literal(log.name("user_id")),
-        item_name=literal(log.name("item_id")),
-        behaviour_name=literal(log.name("behaviour")),
-        ts_name=literal(log.name("ts")),
-        not_utf8=literal(contract.NOT_UTF8),
-        nul_byte=literal(contract.NUL_BYTE),
-        empty=literal(contract.EMPTY),
-        too_long=literal(contract.TOO_LONG),
-        unknown_behaviour=literal(contract.UNKNOWN_BEHAVIOUR),
-        not_a_time=literal(contract.NOT_A_TIME),
-        impossible_time=literal(contract.IMPOSSIBLE_TIME),
-        future_time=literal(contract.FUTURE_TIME),
-        unknown_item=literal(contract.UNKNOWN_ITEM),
-    )
 
 
 def _price_from_log(connection: duckdb.DuckDBPyConnection, source: Source, scratch: Path) -> None:

@@ -73,7 +73,10 @@ def _made(crops: list[tuple[str, Any, GroundedCrop]]) -> Made:
     table_rows = pa.table(
         {
             "item_id": pa.array(keys, pa.string()),
-            **{name: [crop.location.box[at] for _, _, crop in crops] for at, name in enumerate(("x0", "y0", "x1", "y1"))},
+            **{
+                name: [crop.location.box[at] for _, _, crop in crops]
+                for at, name in enumerate(("x0", "y0", "x1", "y1"))
+            },
             "photo_width": [photo.width for _, photo, _ in crops],
             "photo_height": [photo.height for _, photo, _ in crops],
             "method": [crop.location.method for _, _, crop in crops],
@@ -115,7 +118,9 @@ def _shown(shop: Shop) -> dict[str, Any]:
             [SHEET_ITEMS],
         ).fetchall()
     photos = PhotoStore(shop.settings.raw, shop.settings.catalog)
-    crops = dict(zip(*shop.store("crops", CROP_COLUMNS).take([row[0] for row in sample]).to_pydict().values(), strict=True))
+    crops = dict(
+        zip(*shop.store("crops", CROP_COLUMNS).take([row[0] for row in sample]).to_pydict().values(), strict=True)
+    )
     rows: list[SheetRow] = []
     for item_id, ref, product_type, method, box in sample:
         try:

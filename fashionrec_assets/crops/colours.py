@@ -60,9 +60,7 @@ class ColourShare:
     share: float
 
 
-def dominant_colours(
-    photo: Photo, mask: Mask, *, clusters: int = 5, least: float = 0.12
-) -> tuple[ColourShare, ...]:
+def dominant_colours(photo: Photo, mask: Mask, *, clusters: int = 5, least: float = 0.12) -> tuple[ColourShare, ...]:
     """The colours of `photo` (height, width, 3) where `mask` (height, width) is True, largest share first.
 
     Clusters of one name are added up; names under `least` of the garment are dropped, so the shares may sum to less

@@ -175,13 +175,13 @@ def _unlike_border(lab: Lab) -> tuple[NDArray[np.float32], float]:
         windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=0)
         smooth = np.median(windows, axis=2).astype(np.float32)
         medians.append(smooth)
-        uneven.append(_far(side - 0, smooth[:, None]).ravel())
+        uneven.append(_far(side, smooth[:, None]).ravel())
     noise = float(min(np.quantile(part, 0.9) for part in uneven))
     left, right = medians
     across = np.linspace(0, 1, width, dtype=np.float32)[None, :, None]
-    distance = _far(lab - 0, left[:, None] * (1 - across) + right[:, None] * across)
+    distance = _far(lab, (left[:, None] * (1 - across) + right[:, None] * across).astype(np.float32))
     for side in medians:
-        distance = np.minimum(distance, _far(lab - 0, side[:, None]))
+        distance = np.minimum(distance, _far(lab, side[:, None]))
     # The main colours of the frame, without the middle of its top and bottom, where figures are cut off.
     third = max(1, width // 4)
     frame = [left, right]
@@ -190,7 +190,7 @@ def _unlike_border(lab: Lab) -> tuple[NDArray[np.float32], float]:
     pixels = np.concatenate(frame)
     centres, sizes = colour_clusters(pixels, 4)
     for centre in centres[sizes >= 0.15]:
-        distance = np.minimum(distance, _far(lab - 0, centre))
+        distance = np.minimum(distance, _far(lab, centre))
     # The median takes noise away and leaves edges where they are, as averages would not.
     return cast(NDArray[np.float32], cv2.medianBlur(distance, 3)), noise
 
@@ -383,7 +383,7 @@ def _grow(image: Photo, inside: Mask, seed: Mask) -> Mask:
     centres, sizes = colour_clusters(pixels, 4)
     distance = np.full(inside.shape, np.inf, dtype=np.float32)
     for centre in centres[sizes >= 0.12]:
-        distance = np.minimum(distance, _far(lab - 0, centre))
+        distance = np.minimum(distance, _far(lab, centre))
     alike = inside & (distance < 14.0)
     if core is cloth:
         alike &= ~flesh | seed

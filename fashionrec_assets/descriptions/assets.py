@@ -45,7 +45,7 @@ EXAMPLES = 25
     )
 )
 def clarified_descriptions(shop: ShopParam) -> dg.MaterializeResult:
-    """What each item is, in clean words: the title cleaned and completed, every word with the source it was read from."""
+    """What each item is, in clean words: the title cleaned and completed, every word with its source."""
     with shop.stage(STAGE) as run:
         provider = make_provider(shop.settings.descriptions)
         plan = run.plan(provider=f"{provider.name}-{provider.version}")
@@ -66,7 +66,7 @@ def clarified_descriptions(shop: ShopParam) -> dg.MaterializeResult:
             total, flagged, by_photo = one_row(
                 connection,
                 "SELECT count(*), count(*) FILTER (len(flags) > 0), "
-                "count(*) FILTER (len(list_filter(attributes, lambda a: a.source = 'photo')) > 0) FROM descriptions"
+                "count(*) FILTER (len(list_filter(attributes, lambda a: a.source = 'photo')) > 0) FROM descriptions",
             )
             examples = connection.execute(
                 "SELECT item_id, title, text AS description, array_to_string(flags, '; ') AS flags "

@@ -16,8 +16,8 @@ MOST_EMPTY = 0.05
 def every_item_is_described(shop: ShopParam) -> dg.AssetCheckResult:
     with shop.warehouse.reader() as connection:
         row = one_row(
-                connection,
-            "SELECT count(*), any_value(item_id) FROM items WHERE item_id NOT IN (SELECT item_id FROM descriptions)"
+            connection,
+            "SELECT count(*), any_value(item_id) FROM items WHERE item_id NOT IN (SELECT item_id FROM descriptions)",
         )
     missing, example = row
     return error(missing == 0, f"{missing} items without a description" + (f", e.g. {example}" if missing else ""))

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from fashionrec_assets.descriptions.cleaning import clean_text
-from fashionrec_assets.descriptions.lexicon import meanings
+from fashionrec_assets.descriptions.lexicon import meanings, words
 
 FIELDS = ("description", "category", "product_type", "brand", "colour", "pattern", "section", "gender")
-GLUE = frozenset(
-    "a an and also as by called described fashion for from in is it item of on the this title with words".split()
+GLUE = words(
+    """
+    a an and also as by called described fashion for from in is it item of on the this title with words
+    """
 )
 """Words a description may use without a source: they claim nothing."""
 

@@ -23,14 +23,15 @@ _DECORATION = frozenset({"So", "Sk", "Cs", "Co", "Cn", "Cc", "Cf"})
 def clean_text(text: str) -> str:
     """`text` in Unicode NFKC, on one line, without markup, entities, links, emoji and invisible characters.
 
-    Text that was decoded wrongly on its way ("cafÃ©") is repaired. Entities are resolved twice, because exports often escape what is escaped already.
+    Text that was decoded wrongly on its way ("cafÃ©") is repaired. Entities are resolved twice, because exports often
+    escape what is escaped already.
     """
     if text.isascii() and text.isprintable() and not re.search("[<&:]|www", text):
         return " ".join(text.split())
     plain = html.unescape(html.unescape(text))
     for pattern in (_COMMENTS, _BLOCKS, _TAGS, _LINKS):
         plain = pattern.sub(" ", plain)
-    plain = fix_text(plain, unescape_html=False, normalization="NFKC")
+    plain = fix_text(plain, unescape_html=False, remove_control_chars=False, normalization="NFKC")
     shown = ("" if unicodedata.category(char) == "Cf" else _visible(char) for char in plain)
     return " ".join("".join(shown).split())
 
@@ -41,4 +42,4 @@ def _visible(char: str) -> str:
 
 def sentences(text: str) -> list[str]:
     """`text` split after full stops, exclamation and question marks that end a sentence."""
-    return [part.strip() for part in re.split(r"(?<=[.!?。！？])\s+", text) if part.strip()]  # noqa: RUF001
+    return [part.strip() for part in re.split(r"(?<=[.!?。！？])\s+", text) if part.strip()]

@@ -27,6 +27,7 @@ from fashionrec_assets.descriptions.lexicon import (
     colours_agree,
     entries,
     key_of,
+    words,
 )
 from fashionrec_assets.settings import DescriptionSettings
 
@@ -40,7 +41,11 @@ DETAILS = 6
 CLEAR_SHARE = 0.2
 """A colour on less of the garment neither confirms nor denies a word in the title."""
 
-_SMALL = frozenset("and the with for of in on at to from by or is it its this that be are was as your you we our i".split())
+_SMALL = words(
+    """
+    and the with for of in on at to from by or is it its this that be are was as your you we our i
+    """
+)
 
 _PRICE = re.compile(
     r"(?:[¥$€£]|\b(?:rmb|usd|eur|gbp|cny)\b)\s*\d[\d.,]*|\d[\d.,]*\s*(?:元|块|折|[¥€£]|\b(?:rmb|usd|eur|gbp|yuan)\b)"
@@ -48,7 +53,9 @@ _PRICE = re.compile(
     re.IGNORECASE,
 )
 _YEAR = re.compile(r"(?:\b|(?<=[^\d]))(?:19|20)\d{2}(?:\b|(?=[^\d]))年?|\b(?:ss|aw|fw)\s?\d{2}\b", re.IGNORECASE)
-_TOKEN = re.compile(r"\d/\d|[\u3400-\u4dbf\u4e00-\u9fff]+|[^\W_\u3400-\u4dbf\u4e00-\u9fff]+(?:['\u2019&][^\W_]+)*|[,;|/!?()\[\]]+")
+_TOKEN = re.compile(
+    r"\d/\d|[\u3400-\u4dbf\u4e00-\u9fff]+|[^\W_\u3400-\u4dbf\u4e00-\u9fff]+(?:['\u2019&][^\W_]+)*|[,;|/!?()\[\]]+"
+)
 _PHRASE_KINDS = frozenset(len(key.split()) for key in entries())
 _WITH = ("neck", "collar", "sleeves", "length", "cut", "fit", "waist", "leg")
 _ALIKE: tuple[frozenset[str], ...] = (
@@ -219,9 +226,7 @@ def _phrase(plain: str, spans: list[tuple[int, int, str]], position: int, readin
         if entry is None:
             continue
         attribute, value = entry
-        reading.noisy = reading.noisy or any(
-            other.value == value for other in reading.known.get(attribute, [])
-        )
+        reading.noisy = reading.noisy or any(other.value == value for other in reading.known.get(attribute, []))
         reading.add(attribute, value, evidence)
         if attribute == "type":
             reading.join(value, position, position + length, words[0][0], plain)
@@ -368,9 +373,7 @@ def _told(item: ItemText) -> list[str]:
     return kept
 
 
-def _write(
-    attributes: list[Attribute], told: list[str], max_chars: int
-) -> tuple[str, list[Attribute]]:
+def _write(attributes: list[Attribute], told: list[str], max_chars: int) -> tuple[str, list[Attribute]]:
     """The text, and the attributes that found room in it (or belong beside it, like the brand)."""
     by_name: dict[str, list[Attribute]] = {}
     for attribute in attributes:
@@ -400,7 +403,7 @@ def _write(
             if key_of(attribute.value) not in key_of(main) and not add(form.format(_capital(attribute.value)), first):
                 dropped.add(id(attribute))
     for sentence in told:
-        if not add(sentence if sentence[-1] in ".!?。！？" else sentence + "."):  # noqa: RUF001
+        if not add(sentence if sentence[-1] in ".!?。！？" else sentence + "."):
             if room > 40 and (short := _cut(sentence, room - 2)):
                 add(short)
             break

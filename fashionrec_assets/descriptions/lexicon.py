@@ -13,6 +13,12 @@ from __future__ import annotations
 import re
 from functools import cache
 
+
+def words(text: str) -> frozenset[str]:
+    """The words of `text`, which white space separates."""
+    return frozenset(text.split())
+
+
 TYPES = """
 t-shirt: tshirt|t shirt|tee|tees|tee shirt|T恤|t恤衫|短袖T恤
 polo shirt: polo|polo衫
@@ -225,16 +231,16 @@ TABLES: dict[str, str] = {
     "gender": GENDERS,
 }
 
-NOISE = frozenset(
+NOISE = words(
     """
-    new newest latest hot sale sales sell selling seller bestseller best top1 no1 free shipping ship delivery postage
-    discount off deal deals cheap price wholesale promo promotion clearance offer limited edition genuine authentic
-    original official flagship store shop quality premium luxury trend trending trendy fashion fashionable popular
-    must have musthave buy now wow omg amazing perfect gift gifts super ins hit style styles same celebrity korean
-    japanese european american version season seasons spring summer autumn fall winter ss aw fw ready stock size sizes
-    plus s m l xl xxl xxxl xs 2xl 3xl 4xl pcs pc lot brand brands 100 top-rated viral tiktok instagram insta
-    spring/summer autumn/winter
-    """.split()
+    new newest latest hot sale sales sell selling seller bestseller best top1 no1 free shipping ship delivery
+    postage discount off deal deals cheap price wholesale promo promotion clearance offer limited edition
+    genuine authentic original official flagship store shop quality premium luxury trend trending trendy fashion
+    fashionable popular must have musthave buy now wow omg amazing perfect gift gifts super ins hit style styles
+    same celebrity korean japanese european american version season seasons spring summer autumn fall winter ss
+    aw fw ready stock size sizes plus s m l xl xxl xxxl xs 2xl 3xl 4xl pcs pc lot brand brands 100 top-rated
+    viral tiktok instagram insta spring/summer autumn/winter
+    """
 )
 """Words that say nothing about the garment: urging, prices, seasons, sizes on offer. "top" and "plus" stay types/fits
 where the lexicon knows the phrase they stand in, because phrases are looked up first."""
@@ -246,12 +252,12 @@ CHINESE_NOISE = (
     "显瘦", "好看", "女神", "洋气", "年",
 )  # fmt: skip
 
-BRANDS = frozenset(
+BRANDS = words(
     """
     nike adidas zara gucci prada chanel dior versace puma uniqlo supreme burberry balenciaga levis levi's hermes
     fendi armani lacoste hilfiger off-white reebok asics mango bershka shein asos h&m vuitton lv ysl moncler
     patagonia carhartt vans
-    """.split()
+    """
 )
 """Well-known brand names that sellers put in titles of other makers' goods; dropped unless the brand field agrees."""
 
@@ -267,11 +273,13 @@ COLOUR_FAMILY: dict[str, str] = {
 
 NEIGHBOURS: frozenset[frozenset[str]] = frozenset(
     frozenset(pair.split("-"))
-    for pair in (
-        "black-grey white-grey white-beige beige-brown beige-yellow beige-pink beige-grey brown-orange brown-red "
-        "red-pink red-orange orange-yellow orange-pink yellow-green green-teal teal-blue blue-purple purple-pink "
-        "blue-grey purple-red brown-black brown-green"
-    ).split()
+    for pair in words(
+        """
+        black-grey white-grey white-beige beige-brown beige-yellow beige-pink beige-grey brown-orange brown-red
+        red-pink red-orange orange-yellow orange-pink yellow-green green-teal teal-blue blue-purple purple-pink
+        blue-grey purple-red brown-black brown-green
+        """
+    )
 )
 """Families whose colours people and cameras call by either name."""
 

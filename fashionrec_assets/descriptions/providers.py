@@ -17,5 +17,7 @@ PROVIDERS: dict[str, Callable[[DescriptionSettings], DescriptionProvider]] = {"d
 def make_provider(settings: DescriptionSettings) -> DescriptionProvider:
     """The provider that `settings.provider` names; ValueError names the known ones if it is none of them."""
     if settings.provider not in PROVIDERS:
-        raise ValueError(f"unknown description provider {settings.provider!r}; known are {', '.join(sorted(PROVIDERS))}")
+        raise ValueError(
+            f"unknown description provider {settings.provider!r}; known are {', '.join(sorted(PROVIDERS))}"
+        )
     return PROVIDERS[settings.provider](settings)

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from fashionrec_assets.embeddings.clip import ClipEncoder
     from fashionrec_assets.embeddings.sentences import SentenceEncoder
 
-CLIP = Stage("clip_model", "model", version="1", upstream=("grounded_crops", "clarified_descriptions"), settings=("seed",))
-IMAGES = Stage(
-    "image_embeddings", "item", version="1", rows="SELECT item_id FROM crops", upstream=("grounded_crops",)
+CLIP = Stage(
+    "clip_model", "model", version="1", upstream=("grounded_crops", "clarified_descriptions"), settings=("seed",)
 )
+IMAGES = Stage("image_embeddings", "item", version="1", rows="SELECT item_id FROM crops", upstream=("grounded_crops",))
 TEXTS = Stage("text_embeddings", "item", version="1", rows="SELECT item_id, text FROM descriptions", reads=("text",))
 TEXT_MODEL = Stage("text_model", "model", version="1")
 
@@ -43,7 +43,9 @@ REFERENCE = "reference.json"
 
 
 @dg.asset(
-    **asset_spec(CLIP, group="embeddings", deps=["grounded_crops", "clarified_descriptions"], kinds={"pytorch", "openclip"})
+    **asset_spec(
+        CLIP, group="embeddings", deps=["grounded_crops", "clarified_descriptions"], kinds={"pytorch", "openclip"}
+    )
 )
 def clip_model(shop: ShopParam) -> dg.MaterializeResult:
     """The CLIP model in force: trained on the catalog's own (crop, description) pairs, or a pretrained one by name."""

@@ -17,7 +17,10 @@ def unit_vector_check(asset: dg.AssetsDefinition, store: str) -> dg.AssetChecksD
     """The blocking check that the vectors of a store are finite, of length one, and of one dimension."""
 
     @dg.asset_check(
-        asset=asset, name=f"{store}_are_unit_vectors", blocking=True, description="Vectors are finite and of length one."
+        asset=asset,
+        name=f"{store}_are_unit_vectors",
+        blocking=True,
+        description="Vectors are finite and of length one.",
     )
     def check(shop: ShopParam) -> dg.AssetCheckResult:
         keys, vectors = stored_vectors(shop, store)

@@ -174,7 +174,7 @@ def _fit(
         model = compact_clip.build(config)
     assert isinstance(model.text, compact_clip.LockedText)
     model.text.centre.copy_(torch.from_numpy(vectors[train].mean(axis=0)))
-    model = model.to(device=device, memory_format=torch.channels_last)
+    model = model.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     generator = torch.Generator().manual_seed(seed)
     normalise = Normaliser(config["preprocess_cfg"], device)
     epochs = max(settings.epochs, math.ceil(settings.least_presented / len(train)))
@@ -188,7 +188,7 @@ def _fit(
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, steps * epochs))
     curve: list[EpochRecord] = []
-    best_score, best_epoch, best_state = -math.inf, 0, dict[str, "Tensor"]()
+    best_score, best_epoch, best_state = (-math.inf, 0.0), 0, dict[str, "Tensor"]()
     stopped = "epochs"
     for epoch in range(1, epochs + 1):
         model.train()
@@ -215,7 +215,9 @@ def _fit(
                 break
         record = _judge(epoch, total / seen, model, images[test], vectors[test], text_ids[test], normalise)
         curve.append(record)
-        score = record.mrr if record.mrr is not None else float(epoch)
+        score = (float(epoch), 0.0)
+        if record.mrr is not None and record.held_out_loss is not None:
+            score = (record.mrr, -record.held_out_loss)
         if score > best_score:
             best_score, best_epoch = score, epoch
             best_state = {name: value.detach().clone() for name, value in model.state_dict().items()}

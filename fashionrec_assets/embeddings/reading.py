@@ -38,7 +38,9 @@ def vectors(shop: Shop, store: str, item_ids: Sequence[str]) -> Vectors:
     return Vectors(values, present)
 
 
-def stored_vectors(shop: Shop, store: str, item_ids: Sequence[str] | None = None) -> tuple[list[str], NDArray[np.float32]]:
+def stored_vectors(
+    shop: Shop, store: str, item_ids: Sequence[str] | None = None
+) -> tuple[list[str], NDArray[np.float32]]:
     """(sorted keys, (n, dim) float32) of what is stored, of all items or of `item_ids`."""
     buckets = shop.store(store, VECTOR_COLUMNS)
     return vectors_of(buckets.scan() if item_ids is None else buckets.take(item_ids))

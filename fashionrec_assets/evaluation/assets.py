@@ -20,6 +20,7 @@ from fashionrec_assets.evaluation.tables import RANKING_REPORT
 from fashionrec_assets.resources.glue import ShopParam, asset_spec, materialized, table_of
 from fashionrec_assets.resources.shop import WHOLE, Shop, StageRun
 from fashionrec_assets.settings import Settings
+from fashionrec_assets.storage.files import write_text
 from fashionrec_assets.storage.ledger import Stage
 from fashionrec_assets.storage.warehouse import one_row, replace_rows
 from fashionrec_assets.towers.reading import item_features
@@ -62,7 +63,7 @@ def ranking_report(shop: ShopParam) -> dg.MaterializeResult:
             report = _measure(shop, run)
             before = published_figures(shop.reports)
             write_page(ranking_page(report), shop.reports, "ranking")
-            (shop.reports / PREVIOUS).write_text(json.dumps(before, indent=2, sort_keys=True), "utf-8")
+            write_text(shop.reports / PREVIOUS, json.dumps(before, indent=2, sort_keys=True))
             publish_figures(shop.reports, "ranking", report.figures())
             rows = pa.Table.from_pylist(report.records())
             with run.commit(plan, {WHOLE: plan.todo[WHOLE]}) as connection:
@@ -134,8 +135,8 @@ def _texts(shop: Shop) -> list[str]:
     """All descriptive fields of each item, for the content baseline: the raw ones, as a shop without us would have."""
     with shop.warehouse.reader() as connection:
         rows = connection.execute(
-            "SELECT concat_ws(' ', title, product_type, category, colour, pattern, section, brand, gender, description) "
-            "FROM items ORDER BY item_id"
+            "SELECT concat_ws(' ', title, product_type, category, colour, pattern, section, brand, gender, "
+            "description) FROM items ORDER BY item_id"
         ).fetchall()
     return [row[0] for row in rows]
 
@@ -161,8 +162,13 @@ def _two_tower(shop: Shop, test: RankingTask) -> tuple[Entrant, LearningCurve]:
         is_baseline=False,
     )
     epochs = curve["selection"]
-    series = {"training loss": [epoch["loss"] for epoch in epochs], "validation NDCG@20": [epoch["ndcg"] for epoch in epochs]}
-    return entrant, LearningCurve("Two-tower: choosing the number of epochs", "epoch", [epoch["epoch"] for epoch in epochs], series)
+    series = {
+        "training loss": [epoch["loss"] for epoch in epochs],
+        "validation NDCG@20": [epoch["ndcg"] for epoch in epochs],
+    }
+    return entrant, LearningCurve(
+        "Two-tower: choosing the number of epochs", "epoch", [epoch["epoch"] for epoch in epochs], series
+    )
 
 
 def _oracle(shop: Shop, log: EventLog) -> Oracle | None:
@@ -174,5 +180,3 @@ def _oracle(shop: Shop, log: EventLog) -> Oracle | None:
 
     truth = load_truth(folder)
     return Oracle(lambda rows: truth.utility(log.user_ids[rows].tolist(), log.item_ids.tolist()))
-
-

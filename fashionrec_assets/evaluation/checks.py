@@ -22,7 +22,9 @@ def report_has_not_regressed(shop: ShopParam) -> dg.AssetCheckResult:
     floor = before.get(f"{HEADLINE}.low")
     if now is None or floor is None:
         return warn(True, "there is no earlier report to compare with")
-    return warn(now >= floor, f"NDCG@20 {now:.4f}; the last report's interval began at {floor:.4f}", now=now, floor=floor)
+    return warn(
+        now >= floor, f"NDCG@20 {now:.4f}; the last report's interval began at {floor:.4f}", now=now, floor=floor
+    )
 
 
 @dg.asset_check(asset=ranking_report, description="The model's NDCG@20 is not below that of the blend of baselines.")

@@ -60,7 +60,8 @@ class RankingTask:
     `users[r]` are `target_items[target_offsets[r]:target_offsets[r + 1]]`, item rows in ascending order, new to the
     user; `target_bits` uint8 (t,) has bit b set where the user showed behaviour `BEHAVIOURS[b]` for it in the window.
     `pool` bool (n_items,): what may be ranked. `warm` bool (n_items,): what somebody touched in the history.
-    `has_history` bool (u,). `start` and `end` are the window, UTC seconds.
+    `has_history` bool (u,). `start` and `end` are the window, UTC seconds. `behaviours`: those that make a target,
+    less those the log does not have.
 
     What the protocol set aside is counted: `repeated_targets` (the user already had the item),
     `targets_outside_pool` (launched, says the catalog, only after the window), `eligible_users` (before sampling).
@@ -115,8 +116,9 @@ class RankingTask:
                 return self.has_history, (self.target_bits & bit) > 0
 
     def slices(self) -> tuple[Slice, ...]:
-        """The slices with a meaning of their own here: `buy` only where there are other behaviours beside it."""
-        return SLICES if "buy" in self.behaviours and len(self.behaviours) > 1 else SLICES[:-1]
+        """The slices with a meaning of their own here: `buy` only where some targets were bought and others not."""
+        bought = self.slice_masks("buy")[1]
+        return SLICES if bought.any() and not bought.all() else SLICES[:-1]
 
 
 def _sample(rng: np.random.Generator, rows: NDArray[np.int32], limit: int | None) -> NDArray[np.int32]:
@@ -175,6 +177,7 @@ def ranking_task(
     keep = is_new & on_sale
     keys, bits = keys[keep], bits[keep]
     target_users = (keys // log.n_items).astype(np.int32)
+    known_to_the_log = set(np.unique(log.behaviours).tolist()) or set(positions)
     known = np.zeros(log.n_users, dtype=bool)
     known[history.users] = True
     eligible = np.unique(target_users)
@@ -197,7 +200,7 @@ def ranking_task(
         pool=pool,
         warm=warm,
         has_history=known[users],
-        behaviours=tuple(BEHAVIOURS[position] for position in positions),
+        behaviours=tuple(BEHAVIOURS[position] for position in positions if position in known_to_the_log),
         repeated_targets=int(np.sum(~is_new)),
         targets_outside_pool=int(np.sum(is_new & ~on_sale)),
         eligible_users=len(eligible),

@@ -6,19 +6,17 @@ Belongs here: writing and reading that folder. Does not belong here: measurement
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
+
+from fashionrec_assets.storage.files import write_text
 
 FIGURES = ".figures.json"
 
 
 def publish_figures(reports: Path, name: str, figures: Mapping[str, float]) -> None:
     """Write the figures of report `name`, atomically."""
-    reports.mkdir(parents=True, exist_ok=True)
-    draft = reports / f".{name}{FIGURES}.tmp"
-    draft.write_text(json.dumps(dict(figures), indent=2, sort_keys=True) + "\n", "utf-8")
-    os.replace(draft, reports / f"{name}{FIGURES}")
+    write_text(reports / f"{name}{FIGURES}", json.dumps(dict(figures), indent=2, sort_keys=True) + "\n")
 
 
 def published_figures(reports: Path) -> dict[str, float]:

@@ -173,7 +173,7 @@ def _drawings(report: RankingReport) -> list[Drawing]:
 def _protocol_points(report: RankingReport) -> list[str]:
     facts = report.setting
     words = [_BEHAVIOUR_TITLES[behaviour] for behaviour in facts.behaviours]
-    behaviours = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+    behaviours = f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
     sampled = facts.evaluated_users + facts.evaluated_cold_users
     points = [
         f"Methods see every event before {_moment(facts.start)}: {facts.history_events:,} events of "

@@ -23,11 +23,13 @@ from fashionrec_assets.resources.glue import ShopParam, asset_spec, materialized
 from fashionrec_assets.resources.shop import Shop
 from fashionrec_assets.settings import digest
 from fashionrec_assets.storage.ledger import Stage
-from fashionrec_assets.storage.tables import literal
+from fashionrec_assets.storage.tables import literal, rows_digest
 from fashionrec_assets.storage.warehouse import delete_keys, insert_rows, one_row, replace_rows
 from fashionrec_assets.towers.reading import VECTOR_STORE
 
-HOMEPAGE_STAGE = Stage("homepage", "user", version="1", key="user_id", reads=("history",), settings=("recommendations",))
+HOMEPAGE_STAGE = Stage(
+    "homepage", "user", version="1", key="user_id", reads=("history",), settings=("recommendations",)
+)
 SIMILAR_STAGE = Stage(
     "similar_items",
     "item",
@@ -65,7 +67,7 @@ def homepage(shop: ShopParam) -> dg.MaterializeResult:
             settings = shop.settings
             log = event_log(shop)
             popular = popular_items(log, settings.recommendations)
-            ids, item_vectors = stored_vectors(shop, VECTOR_STORE)
+            _, item_vectors = stored_vectors(shop, VECTOR_STORE)
             model = TwoTower.load(shop.current("two_tower_model"))
             chosen = np.flatnonzero(np.isin(log.user_ids, list(plan.todo)))
             users = np.zeros((log.n_users, model.dim), dtype=np.float32)
@@ -91,11 +93,11 @@ def homepage(shop: ShopParam) -> dg.MaterializeResult:
         with shop.warehouse.reader() as connection:
             rows, users_shown, popular_rows = one_row(
                 connection,
-                "SELECT count(*), count(DISTINCT user_id), count(*) FILTER (source = 'popular') FROM homepage"
+                "SELECT count(*), count(DISTINCT user_id), count(*) FILTER (source = 'popular') FROM homepage",
             )
             examples = connection.execute(
-                "SELECT user_id, rank, title, round(score, 3) AS score, reason FROM homepage JOIN items USING (item_id) "
-                "WHERE rank <= 5 ORDER BY sha256(user_id), user_id, rank LIMIT ?",
+                "SELECT user_id, rank, title, round(score, 3) AS score, reason FROM homepage "
+                "JOIN items USING (item_id) WHERE rank <= 5 ORDER BY sha256(user_id), user_id, rank LIMIT ?",
                 [EXAMPLES],
             ).fetch_df()
         return materialized(
@@ -144,8 +146,7 @@ def _histories(shop: Shop) -> str:
     """SQL: every user who is no bot, with a fingerprint of their events."""
     return f"""
         SELECT users.user_id, log.history FROM users LEFT JOIN (
-            SELECT user_id, count(*) || ':' || bit_xor(md5_number_lower(item_id || '|' || behaviour || '|' || epoch_us(ts)))
-                AS history
+            SELECT user_id, {rows_digest("item_id", "behaviour", "epoch_us(ts)")} AS history
             FROM read_parquet({literal(str(interactions_file(shop)))}) GROUP BY user_id
         ) log USING (user_id) WHERE NOT users.is_bot
     """

@@ -15,8 +15,9 @@ from fashionrec_assets.storage.warehouse import one_row
 def pages_are_ranked_without_gaps(shop: ShopParam) -> dg.AssetCheckResult:
     with shop.warehouse.reader() as connection:
         row = one_row(
-                connection,
-            "SELECT count(*) FROM (SELECT user_id FROM homepage GROUP BY user_id HAVING max(rank) <> count(*) OR min(rank) <> 1)"
+            connection,
+            "SELECT count(*) FROM (SELECT user_id FROM homepage GROUP BY user_id "
+            "HAVING max(rank) <> count(*) OR min(rank) <> 1)",
         )
     broken = row[0]
     return error(broken == 0, f"{broken} pages with a gap in their ranks", broken=broken)
@@ -28,7 +29,7 @@ def pages_are_ranked_without_gaps(shop: ShopParam) -> dg.AssetCheckResult:
 def evidence_is_in_the_log(shop: ShopParam) -> dg.AssetCheckResult:
     with shop.warehouse.reader() as connection:
         row = one_row(
-                connection,
+            connection,
             """
             WITH told AS (
                 SELECT user_id, unnest(evidence_items) AS item_id, unnest(evidence_behaviours) AS behaviour,

@@ -28,8 +28,8 @@ def homepage_of(warehouse: Warehouse, user_id: str, k: int) -> list[dict[str, An
             return rows
         popular = _records(
             connection,
-            "SELECT popular_items.*, title, product_type, price, image_ref FROM popular_items JOIN items USING (item_id) "
-            "WHERE rank <= ? ORDER BY rank",
+            "SELECT popular_items.*, title, product_type, price, image_ref "
+            "FROM popular_items JOIN items USING (item_id) WHERE rank <= ? ORDER BY rank",
             [k],
         )
     if not popular:

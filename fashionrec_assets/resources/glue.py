@@ -61,9 +61,7 @@ def column_schema(table: Table) -> dg.TableSchema:
                 column.name,
                 type=column.type,
                 description=column.meaning,
-                constraints=dg.TableColumnConstraints(
-                    nullable=column.nullable, unique=table.key == (column.name,)
-                ),
+                constraints=dg.TableColumnConstraints(nullable=column.nullable, unique=table.key == (column.name,)),
             )
             for column in table.columns
         ]
@@ -137,10 +135,7 @@ def table_checks(
     def check(shop: ShopParam) -> dg.AssetCheckResult:
         relation = quote(table.name) if parquet is None else f"read_parquet({literal(str(parquet(shop)))})"
         with shop.warehouse.reader() as connection:
-            broken = {
-                rule: int(one_row(connection, sql)[0])
-                for rule, sql in contract_rules(table, relation).items()
-            }
+            broken = {rule: int(one_row(connection, sql)[0]) for rule, sql in contract_rules(table, relation).items()}
         failed = {rule: count for rule, count in broken.items() if count}
         return error(
             not failed,
@@ -160,7 +155,7 @@ def ledger_matches_files(
         asset=asset,
         name=f"{stage.name}_ledger_matches_files",
         blocking=True,
-        description="Every key of the ledger has its row in the files, and no file holds a key the ledger does not know.",
+        description="Every key of the ledger has its row in the files, and every row its key in the ledger.",
     )
     def check(shop: ShopParam) -> dg.AssetCheckResult:
         there = store_of(shop).keys()

@@ -14,12 +14,23 @@ from pathlib import Path
 
 import dagster as dg
 
+from fashionrec_assets.storage.files import write_text
 from fashionrec_assets.summary import AssetSummary, CheckSummary
 
-_INSTANCE_CONFIG = """\
+_TELEMETRY_OFF = """\
 telemetry:
   enabled: false
 """
+_INSTANCE_CONFIGS = {
+    "dagster.yaml": _TELEMETRY_OFF,
+    # The same storages, but the steps' output stays in the terminal instead of going to log files.
+    "terminal.yaml": _TELEMETRY_OFF
+    + """\
+compute_logs:
+  module: dagster._core.storage.noop_compute_log_manager
+  class: NoOpComputeLogManager
+""",
+}
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -39,9 +50,9 @@ def dagster_home(home: Path) -> Path:
     """The Dagster instance folder of `home`, created if absent."""
     folder = (home / "dagster").resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    config = folder / "dagster.yaml"
-    if not config.exists():
-        config.write_text(_INSTANCE_CONFIG, "utf-8")
+    for name, text in _INSTANCE_CONFIGS.items():
+        if not (folder / name).exists():
+            write_text(folder / name, text)
     return folder
 
 
@@ -50,7 +61,7 @@ def instance_of(home: Path) -> Generator[dg.DagsterInstance]:
     """The instance of `home`: the one `fashionrec ui` opens."""
     folder = dagster_home(home)
     os.environ["DAGSTER_HOME"] = str(folder)
-    with dg.DagsterInstance.from_config(str(folder)) as instance:
+    with dg.DagsterInstance.from_config(str(folder), "terminal.yaml") as instance:
         yield instance
 
 

@@ -97,7 +97,9 @@ class StageRun:
         """Plan a stage with one output per key; see `ledger.plan_rows`."""
         code_fp = self.stage.code_fp(self.shop.settings, **models)
         with self.shop.warehouse.reader() as connection:
-            plan = ledger.plan_rows(connection, self.stage, code_fp, rows=rows, present=present, force=self.shop.rebuild)
+            plan = ledger.plan_rows(
+                connection, self.stage, code_fp, rows=rows, present=present, force=self.shop.rebuild
+            )
         self.counts = plan.counts
         return plan
 
@@ -129,7 +131,9 @@ class StageRun:
         self.counts = planned.plan.counts
         return planned
 
-    def by_bucket(self, plan: Plan, store: BucketStore, compute: Callable[[list[str]], Made], table: Table | None = None) -> None:
+    def by_bucket(
+        self, plan: Plan, store: BucketStore, compute: Callable[[list[str]], Made], table: Table | None = None
+    ) -> None:
         """Do a plan bucket by bucket: `compute` the bucket's keys, write its file, then its rows and ledger entries.
 
         The file always comes first: a kill in between leaves keys that the next run finds stale (or orphaned) and does

@@ -77,7 +77,7 @@ _FILLERS = (
     "<p>Model is wearing size S/M</p>",
     "Check the size chart <b>before</b> buying.",
     "Contact us for wholesale prices.",
-    "温馨提示：手工测量，存在1-3cm误差。",  # noqa: RUF001
+    "温馨提示：手工测量，存在1-3cm误差。",
 )
 
 

@@ -6,7 +6,6 @@ current (the ledger's `output_fp` says that, in the same transaction as everythi
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Collection, Generator
@@ -48,8 +47,8 @@ class Artifacts:
             if final.exists():
                 # A run was killed between this rename and its ledger entry: what it left was never current.
                 shutil.rmtree(final)
-            os.chmod(draft, 0o755)
-            os.replace(draft, final)
+            draft.chmod(0o755)
+            draft.replace(final)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 

@@ -18,6 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from fashionrec_assets.storage.files import write_text
+
 
 def bucket_of(key: str, buckets: int) -> int:
     """The bucket of `key`: stable over runs, machines and Python versions."""
@@ -32,7 +34,7 @@ def write_atomically(path: Path, table: pa.Table) -> None:
         pq.write_table(table, sink, compression="zstd")
         sink.flush()
         os.fsync(sink.fileno())
-    os.replace(draft, path)
+    draft.replace(path)
 
 
 class BucketStore:
@@ -75,12 +77,9 @@ class BucketStore:
 
     def put(self, rows: pa.Table, drop: Collection[str] = ()) -> None:
         """Insert or replace `rows` and delete the keys in `drop`, file by file, each file atomically."""
-        self.root.mkdir(parents=True, exist_ok=True)
         manifest = self.root / "manifest.json"
         if not manifest.exists():
-            draft = manifest.with_suffix(".tmp")
-            draft.write_text(json.dumps({"buckets": self._wanted_buckets}), "utf-8")
-            os.replace(draft, manifest)
+            write_text(manifest, json.dumps({"buckets": self._wanted_buckets}))
         rows = rows.select(self.schema.names).cast(self.schema)
         keys = rows.column("item_id").to_pylist()
         position = {key: row for row, key in enumerate(keys)}
@@ -102,7 +101,9 @@ class BucketStore:
         files = sorted(self.root.glob("[0-9]*.parquet"))
         if not files:
             return schema.empty_table()
-        return pa.concat_tables([pq.read_table(path, columns=names, schema=schema) for path in files]).sort_by("item_id")
+        return pa.concat_tables([pq.read_table(path, columns=names, schema=schema) for path in files]).sort_by(
+            "item_id"
+        )
 
     def take(self, keys: Sequence[str]) -> pa.Table:
         """The rows of `keys` that exist, sorted by key, reading only the buckets they lie in."""
@@ -123,9 +124,7 @@ def vector_rows(keys: Sequence[str], vectors: NDArray[np.float32]) -> pa.Table:
     """Rows for a vector store from (n,) keys and (n, dim) vectors."""
     flat = pa.array(np.ascontiguousarray(vectors, dtype=np.float32).reshape(-1))
     offsets = pa.array(np.arange(len(keys) + 1, dtype=np.int32) * vectors.shape[1])
-    return pa.table(
-        {"item_id": pa.array(list(keys), pa.string()), "vector": pa.ListArray.from_arrays(offsets, flat)}
-    )
+    return pa.table({"item_id": pa.array(list(keys), pa.string()), "vector": pa.ListArray.from_arrays(offsets, flat)})
 
 
 def vectors_of(table: pa.Table) -> tuple[list[str], NDArray[np.float32]]:

@@ -70,7 +70,8 @@ class Stage:
             fields.append(f"'stage:{name}': up{number}.output_fp")
             joins += f" LEFT JOIN ledger up{number} ON up{number}.stage = '{name}' AND up{number}.key = base.{self.key}"
         hashed = "sha256(CAST(to_json({" + ", ".join(fields) + "}) AS VARCHAR))" if fields else "''"
-        return f"SELECT CAST(base.{self.key} AS VARCHAR) AS key, {hashed} AS input_fp FROM ({rows or self.rows}) base{joins}"
+        key = f"CAST(base.{self.key} AS VARCHAR) AS key"
+        return f"SELECT {key}, {hashed} AS input_fp FROM ({rows or self.rows}) base{joins}"
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,8 @@ def stage_digest(connection: Connection, stage: str) -> str:
     """An ordered digest of all outputs of a stage: its data version."""
     return one_row(
         connection,
-        "SELECT sha256(coalesce(string_agg(key || ':' || output_fp, '|' ORDER BY key), '')) FROM ledger WHERE stage = ?",
+        "SELECT sha256(coalesce(string_agg(key || ':' || output_fp, '|' ORDER BY key), '')) "
+        "FROM ledger WHERE stage = ?",
         [stage],
     )[0]
 

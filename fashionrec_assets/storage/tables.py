@@ -20,6 +20,12 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def rows_digest(*columns: str) -> str:
+    """An aggregate expression: count and order-free content of a group's `columns` (SQL expressions, never null)."""
+    joined = " || '|' || ".join(columns)
+    return f"count(*) || ':' || bit_xor(md5_number_lower({joined}))"
+
+
 @dataclass(frozen=True)
 class Column:
     """A column: DuckDB `type`, what a value means (with its unit), and whether it must be there."""

@@ -107,7 +107,9 @@ def item_vectors(shop: ShopParam) -> dg.MaterializeResult:
 
             model = model or TwoTower.load(folder)
             made = model.item_vectors(item_features(shop, keys))
-            outputs = {key: hashlib.sha256(vector.tobytes()).hexdigest() for key, vector in zip(keys, made, strict=True)}
+            outputs = {
+                key: hashlib.sha256(vector.tobytes()).hexdigest() for key, vector in zip(keys, made, strict=True)
+            }
             return Made(vector_rows(keys, made), outputs)
 
         run.by_bucket(plan, store, compute)
@@ -177,4 +179,3 @@ def _plot(curve: dict[str, Any]) -> bytes:
         },
         mark=curve["epochs"],
     )
-

@@ -12,7 +12,9 @@ from fashionrec_assets.towers.assets import VECTORS, item_vectors
 from fashionrec_assets.towers.reading import VECTOR_STORE
 
 
-@dg.asset_check(asset=item_vectors, blocking=True, description="Item vectors are finite, not zero, of the model's width.")
+@dg.asset_check(
+    asset=item_vectors, blocking=True, description="Item vectors are finite, not zero, of the model's width."
+)
 def item_vectors_are_sound(shop: ShopParam) -> dg.AssetCheckResult:
     keys, found = stored_vectors(shop, VECTOR_STORE)
     broken = int((~np.isfinite(found).all(axis=1)).sum())
@@ -29,7 +31,5 @@ def item_vectors_are_sound(shop: ShopParam) -> dg.AssetCheckResult:
 
 CHECKS = [
     item_vectors_are_sound,
-    ledger_matches_files(
-        VECTORS, item_vectors, lambda shop: shop.store(VECTOR_STORE, VECTOR_COLUMNS)
-    ),
+    ledger_matches_files(VECTORS, item_vectors, lambda shop: shop.store(VECTOR_STORE, VECTOR_COLUMNS)),
 ]

@@ -81,7 +81,8 @@ class ItemFeatures:
         """Rows of `item_ids` here. Raises KeyError naming the first item that has no features."""
         found = lookup(self.item_ids, item_ids)
         if (found < 0).any():
-            raise KeyError(f"no features for item {str(item_ids[found < 0][0])!r}; encode the catalog before using it here")
+            unknown = str(item_ids[found < 0][0])
+            raise KeyError(f"no features for item {unknown!r}; encode the catalog before using it here")
         return found
 
     def take(self, rows: NDArray[np.integer]) -> ItemFeatures:

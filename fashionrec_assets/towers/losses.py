@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,5 @@ def sampled_softmax(positive: Tensor, negative: Tensor, log_weight: Tensor, excl
     row's own positive or another item its user took (no false negatives). The positive is not sampled, so it gets no
     correction (Khrylchenko et al. 2025); the estimate then approaches the full softmax as candidates grow.
     """
-    corrected = (negative + log_weight).masked_fill(excluded, -torch.inf)
-    total = torch.logsumexp(torch.cat([positive.unsqueeze(1), corrected], dim=1), dim=1)
-    return (total - positive).mean()
+    others = torch.logsumexp((negative + log_weight).masked_fill(excluded, -torch.inf), dim=1)
+    return F.softplus(others - positive).mean()

@@ -19,7 +19,8 @@ def item_features(shop: Shop, item_ids: list[str]) -> ItemFeatures:
     """What the item tower reads of `item_ids` (sorted)."""
     with shop.warehouse.reader() as connection:
         rows = connection.execute(
-            f"SELECT {', '.join(CATEGORIES)} FROM items WHERE item_id IN (SELECT unnest(?)) ORDER BY item_id", [item_ids]
+            f"SELECT {', '.join(CATEGORIES)} FROM items WHERE item_id IN (SELECT unnest(?)) ORDER BY item_id",
+            [item_ids],
         ).fetchall()
     text, image = vectors(shop, TEXT_STORE, item_ids), vectors(shop, IMAGE_STORE, item_ids)
     return ItemFeatures.build(

@@ -106,9 +106,7 @@ def training_batches(
         yield _pack(log, starts[rows], ends[rows], firsts[rows], targets)
 
 
-def draw_targets(
-    log: EventLog, wanted: NDArray[np.bool_], horizon: int, rng: np.random.Generator
-) -> NDArray[np.int64]:
+def draw_targets(log: EventLog, wanted: NDArray[np.bool_], horizon: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """int64 (n,): for every event, one of its user's next `horizon` wanted events (itself included), drawn at random.
 
     -1 where none is left. A token looks this up for the event that follows it.

@@ -130,6 +130,7 @@ def train_two_tower(
     from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
     from fashionrec_assets.towers.losses import NegativeSampler
+    from fashionrec_assets.towers.two_tower import TwoTowerModule
 
     if len(log) == 0:
         raise TrainingError("no events before the cut: nothing to train on; check the split days against the log")
@@ -151,7 +152,7 @@ def train_two_tower(
         )
         # Steps are large and noisy, and their running average is the better model: it is what is measured and kept.
         average = AveragedModel(model.module, multi_avg_fn=get_ema_multi_avg_fn(settings.weight_average))
-        averaged = replace(model, module=cast("TwoTowerModule", average.module))
+        averaged = replace(model, module=cast(TwoTowerModule, average.module))
         curve: list[TrainingCurve] = []
         best, best_epoch, best_state = -math.inf, 0, copy.deepcopy(averaged.module.state_dict())
         for epoch in range(1, limit + 1):

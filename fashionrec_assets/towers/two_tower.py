@@ -128,8 +128,7 @@ class Block(nn.Module):
         b, t, d = x.shape
         parts = self.qkv(self.norm1(x)).chunk(3, dim=-1)
         q, k, v = (part.view(b, t, self.heads, d // self.heads).transpose(1, 2) for part in parts)
-        rate = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=rate)
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + F.dropout(self.out(mixed.transpose(1, 2).reshape(b, t, d)), self.dropout, self.training)
         return x + self.mlp(self.norm2(x))
 

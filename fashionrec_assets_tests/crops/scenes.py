@@ -13,7 +13,9 @@ def packshot(colour: tuple[int, int, int] = (180, 30, 40), background: tuple[int
     """A T-shirt shape on a plain wall with a slight gradient and sensor noise."""
     image = Image.new("RGB", (192, 256), background)
     draw = ImageDraw.Draw(image)
-    draw.polygon([(60, 70), (132, 70), (160, 100), (145, 118), (132, 105), (132, 190), (60, 190), (60, 105), (47, 118), (32, 100)], fill=colour)  # fmt: skip
+    right = [(132, 70), (160, 100), (145, 118), (132, 105), (132, 190)]
+    left = [(60, 190), (60, 105), (47, 118), (32, 100), (60, 70)]
+    draw.polygon(right + left, fill=colour)
     pixels = np.asarray(image).astype(np.float32)
     rng = np.random.default_rng(3)
     pixels += np.linspace(0, -14, 256)[:, None, None] + rng.normal(0, 1.5, pixels.shape)

@@ -89,7 +89,9 @@ def test_the_same_photo_gives_the_same_box_in_any_batch() -> None:
     assert grounder.locate_batch(photos[::-1], kinds[::-1]) == alone[::-1]
 
 
-@pytest.mark.parametrize("photo", [np.zeros((20, 20), np.uint8), np.zeros((20, 20, 4), np.uint8), np.zeros((20, 20, 3))])
+@pytest.mark.parametrize(
+    "photo", [np.zeros((20, 20), np.uint8), np.zeros((20, 20, 4), np.uint8), np.zeros((20, 20, 3))]
+)
 def test_anything_but_rgb_bytes_is_refused(photo: np.ndarray) -> None:
     with pytest.raises(ValueError, match="expected an RGB photo"):
         locate(photo, None, SETTINGS)

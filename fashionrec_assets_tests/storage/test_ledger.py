@@ -12,7 +12,10 @@ from fashionrec_assets.storage.tables import Column, Table
 from fashionrec_assets.storage.warehouse import Warehouse, replace_rows
 
 ITEMS = Table(
-    "items", "items", (Column("item_id", "VARCHAR", ""), Column("title", "VARCHAR", ""), Column("price", "DOUBLE", "")), ("item_id",)
+    "items",
+    "items",
+    (Column("item_id", "VARCHAR", ""), Column("title", "VARCHAR", ""), Column("price", "DOUBLE", "")),
+    ("item_id",),
 )
 CLEAN = Stage("clean", "item", "1", rows="SELECT * FROM items", reads=("title",), settings=("seed",))
 EMBED = Stage("embed", "item", "1", rows="SELECT * FROM items", upstream=("clean",))

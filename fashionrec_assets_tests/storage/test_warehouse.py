@@ -82,7 +82,9 @@ def test_contract_rules_count_exactly_the_rows_that_break_them() -> None:
     for table in (COLOURS, SHOES):
         connection.execute(table.ddl().replace("PRIMARY KEY", "CHECK (true) -- ").replace(" NOT NULL", ""))
     connection.execute("INSERT INTO colours VALUES ('red')")
-    bad = shoes(("a", 10, "boot", "red"), ("a", 40, "clog", "blue"), ("b", None, "boot", None), (None, 40, "boot", None))  # type: ignore[arg-type]
+    bad = shoes(
+        ("a", 10, "boot", "red"), ("a", 40, "clog", "blue"), ("b", None, "boot", None), (None, 40, "boot", None)
+    )  # type: ignore[arg-type]
     insert_rows(connection, SHOES, bad)
     counts = {rule: connection.execute(sql).fetchone() for rule, sql in contract_rules(SHOES, "shoes").items()}
     assert {rule: row[0] for rule, row in counts.items() if row and row[0]} == {

@@ -22,7 +22,17 @@ ENTRIES = 12  # every history begins with one of the first twelve items
 COLD, TWIN = 62, 5  # item 62 has no events and the content of item 5
 CUT = START + (EVENTS - 1) * 3600
 SETTINGS = TwoTowerSettings(
-    dim=32, history=10, layers=1, heads=2, batch_size=16, epochs=10, patience=10, learning_rate=1e-2, negatives=64
+    dim=32,
+    history=10,
+    layers=1,
+    heads=2,
+    batch_size=16,
+    epochs=6,
+    patience=6,
+    learning_rate=1e-2,
+    negatives=64,
+    target_horizon=1,
+    weight_average=0.9,
 )
 
 

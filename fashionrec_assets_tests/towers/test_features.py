@@ -25,7 +25,7 @@ def test_missing_rows_are_zeroed_and_may_be_anything() -> None:
 
 
 def test_broken_input_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="text vectors of 1 items are not finite.*2"):
+    with pytest.raises(ValueError, match=r"text vectors of 1 items are not finite.*2"):
         ItemFeatures.build(["1", "2"], text=np.array([[0.0], [np.nan]], np.float32))
     with pytest.raises(ValueError, match="sorted"):
         ItemFeatures.build(["2", "1"])

@@ -33,7 +33,7 @@ def test_the_loss_falls_and_the_rule_is_learned(world, trained) -> None:
     popularity = np.bincount(past.items, minlength=world.items).astype(np.float32)
     rank = (popularity > popularity[future.items][:, None]).sum(axis=1)
     by_popularity = np.where(rank < 5, 1 / np.log2(rank + 2), 0).mean()
-    assert world.ndcg(trained.model) > 0.4 > 3 * by_popularity
+    assert world.ndcg(trained.model) > 0.4 > 2.5 * by_popularity
 
 
 def test_sampled_negatives_learn_the_rule_too(world) -> None:
@@ -91,7 +91,7 @@ def test_events_after_the_cut_never_reach_a_model(world) -> None:
 
 def test_a_loss_that_is_not_finite_stops_with_advice(world) -> None:
     wild = world.settings.model_copy(update={"temperature": 1e-39})
-    with pytest.raises(TrainingError, match="the loss became .* in epoch 1.*learning_rate"):
+    with pytest.raises(TrainingError, match=r"the loss became .* in epoch 1.*learning_rate"):
         train_two_tower(world.past, world.features, wild, seed=1, data_digest="d")
 
 

@@ -31,7 +31,8 @@ def test_a_cold_item_is_placed_by_its_content_next_to_its_twin(world, trained) -
     assert int(similarity.argmax()) == world.twin
     text = world.features.modalities["text"]
     moved = replace(
-        world.features, modalities={**world.features.modalities, "text": Modality(text.values[::-1].copy(), text.present)}
+        world.features,
+        modalities={**world.features.modalities, "text": Modality(text.values[::-1].copy(), text.present)},
     )
     assert cosine(trained.model.item_vectors(moved)[world.cold, :-1], vectors[world.cold]) < 0.9
 
@@ -95,5 +96,5 @@ def test_weights_of_the_views_are_shares_that_depend_on_the_item(world, trained)
 
 
 def test_dim_and_heads_must_fit() -> None:
-    with pytest.raises(ValueError, match="multiple of two_tower.heads"):
+    with pytest.raises(ValueError, match=r"multiple of two_tower\.heads"):
         build_module(TwoTowerSettings(dim=10, heads=4), 1, {}, {})

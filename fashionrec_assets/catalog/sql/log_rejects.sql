@@ -2,20 +2,17 @@
 SELECT
     {file} AS source_file,
     line,
-    problem.column AS column_name,
-    problem.reason AS reason,
-    left(replace(left(problem.value, {max_value}), chr(0), '\x00'), {max_value}) AS value,
+    {columns}[problem] AS column_name,
+    coalesce({reasons}[problem], {duplicate}) AS reason,
+    left(
+        CASE
+            WHEN duplicate
+                THEN concat_ws(' ', user_id, {behaviours}[behaviour], item_id, make_timestamp(seconds * 1000000))
+            ELSE replace(value, chr(0), '\x00')
+        END,
+        {max_value}
+    ) AS value,
     false AS row_kept
-FROM ({rows})
-WHERE problem IS NOT NULL
-UNION ALL
-SELECT
-    {file},
-    line,
-    NULL,
-    {duplicate},
-    left(concat_ws(' ', user_id, {behaviours}[behaviour], item_id, make_timestamp(seconds * 1000000)), {max_value}),
-    false
 FROM sorted
-WHERE duplicate
+WHERE problem IS NOT NULL OR duplicate
 ORDER BY line

@@ -1,38 +1,52 @@
--- Every record of the log, typed, with the first thing wrong with it (null: nothing). Facts about single rows only:
--- duplicates are found after sorting.
+-- Every record of the log, typed, with the number of the first thing wrong with it (null: nothing) and the value at
+-- fault. Facts about single rows only: duplicates are found after sorting. Rows with a problem have no user, so that
+-- they sort behind all others.
 SELECT
-    typed.line,
-    typed.user_id,
-    typed.item_id,
-    typed.behaviour,
-    typed.seconds,
-    known.item_row,
+    line,
+    CASE WHEN problem IS NULL THEN user_id END AS user_id,
+    item_id,
+    behaviour,
+    seconds,
+    item_row,
+    problem,
     CASE
-        WHEN {damaged} AND strlen(typed.text) > {max_line}
-            THEN {{'column': NULL, 'reason': {too_long}, 'value': typed.text}}
-        WHEN typed.shape IS NOT NULL THEN {{'column': NULL, 'reason': typed.shape, 'value': typed.text}}
-        WHEN {damaged} AND contains(typed.text, {marker})
-            THEN {{'column': NULL, 'reason': {not_utf8}, 'value': typed.text}}
-        WHEN contains(typed.text, chr(0)) THEN {{'column': NULL, 'reason': {nul_byte}, 'value': typed.text}}
-        WHEN coalesce(typed.user_id, '') = '' THEN {{'column': {user_name}, 'reason': {empty}, 'value': typed.user_id}}
-        WHEN coalesce(typed.item_id, '') = '' THEN {{'column': {item_name}, 'reason': {empty}, 'value': typed.item_id}}
-        WHEN length(typed.user_id) > {max_id}
-            THEN {{'column': {user_name}, 'reason': {too_long}, 'value': typed.user_id}}
-        WHEN length(typed.item_id) > {max_id}
-            THEN {{'column': {item_name}, 'reason': {too_long}, 'value': typed.item_id}}
-        WHEN typed.behaviour IS NULL
-            THEN {{'column': {behaviour_name}, 'reason': {unknown_behaviour}, 'value': typed.behaviour_text}}
-        WHEN typed.seconds IS NULL THEN {{'column': {ts_name}, 'reason': {not_a_time}, 'value': typed.ts}}
-        WHEN typed.seconds < {earliest} THEN {{'column': {ts_name}, 'reason': {impossible_time}, 'value': typed.ts}}
-        WHEN typed.seconds > {latest} THEN {{'column': {ts_name}, 'reason': {future_time}, 'value': typed.ts}}
-        WHEN known.item_row IS NULL THEN {{'column': {item_name}, 'reason': {unknown_item}, 'value': typed.item_id}}
-    END AS problem
+        WHEN problem IS NOT NULL THEN left(
+            CASE
+                WHEN problem IN {about_user} THEN user_id
+                WHEN problem IN {about_item} THEN item_id
+                WHEN problem IN {about_behaviour} THEN behaviour_text
+                WHEN problem IN {about_time} THEN ts
+                ELSE text
+            END,
+            {max_value}
+        )
+    END AS value
 FROM (
     SELECT
-        * EXCLUDE (behaviour),
-        behaviour AS behaviour_text,
-        list_position({behaviours}, behaviour)::TINYINT AS behaviour,
-        {seconds} AS seconds
-    FROM ({columns})
-) AS typed
-LEFT JOIN known ON typed.item_id = known.item_id
+        typed.*,
+        known.item_row,
+        CASE
+            WHEN {damaged} AND strlen(typed.text) > {max_line} THEN {line_too_long}
+            WHEN typed.shape IS NOT NULL THEN typed.shape
+            WHEN {damaged} AND contains(typed.text, {marker}) THEN {not_utf8}
+            WHEN contains(typed.text, chr(0)) THEN {nul_byte}
+            WHEN coalesce(typed.user_id, '') = '' THEN {user_empty}
+            WHEN coalesce(typed.item_id, '') = '' THEN {item_empty}
+            WHEN strlen(typed.user_id) > {max_id} AND length(typed.user_id) > {max_id} THEN {user_too_long}
+            WHEN strlen(typed.item_id) > {max_id} AND length(typed.item_id) > {max_id} THEN {item_too_long}
+            WHEN typed.behaviour IS NULL THEN {unknown_behaviour}
+            WHEN typed.seconds IS NULL THEN {not_a_time}
+            WHEN typed.seconds < {earliest} THEN {impossible_time}
+            WHEN typed.seconds > {latest} THEN {future_time}
+            WHEN known.item_row IS NULL THEN {unknown_item}
+        END::TINYINT AS problem
+    FROM (
+        SELECT
+            * EXCLUDE (behaviour),
+            behaviour AS behaviour_text,
+            CASE behaviour {behaviour_cases} END::TINYINT AS behaviour,
+            {seconds} AS seconds
+        FROM ({columns})
+    ) AS typed
+    LEFT JOIN known ON typed.item_id = known.item_id
+)

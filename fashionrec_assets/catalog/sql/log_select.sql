@@ -1,3 +1,3 @@
 SELECT user_id, item_id, {behaviours}[behaviour] AS behaviour, make_timestamp(seconds * 1000000) AS ts
 FROM sorted
-WHERE NOT duplicate
+WHERE problem IS NULL AND NOT duplicate

@@ -1,5 +1,6 @@
--- Good rows in the order of `tables.INTERACTIONS`. Of equal events the one on the first line counts, the others are
--- marked. `lag` without an order of its own follows the order of the subquery: one sort, not two.
+-- Every record, the good ones first, in the order of `tables.INTERACTIONS`. Of equal events the one on the first line
+-- counts, the others are marked. `lag` without an order of its own follows the order of the subquery: one sort, not
+-- two.
 CREATE TEMP TABLE sorted AS
 SELECT
     *,
@@ -9,8 +10,7 @@ SELECT
         false
     ) AS duplicate
 FROM (
-    SELECT user_id, seconds, item_row, behaviour, line, item_id
+    SELECT user_id, seconds, item_row, behaviour, line, item_id, problem, value
     FROM ({rows})
-    WHERE problem IS NULL
-    ORDER BY user_id, seconds, item_row, behaviour, line
+    ORDER BY user_id NULLS LAST, seconds, item_row, behaviour, line
 )

@@ -38,7 +38,7 @@ def z_scores(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     spread = centred.std(axis=1, keepdims=True)
     # A constant row has nothing to say, and rounding must not give it a voice.
     spread[spread <= 1e-12] = np.inf
-    return centred / spread
+    return np.divide(centred, spread, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,9 @@ class Blend:
         total: NDArray[np.float32] | None = None
         for part, weight in zip(self.parts, self.weights, strict=True):
             if weight:
-                term = z_scores(part(user_rows)) * np.float32(weight)
-                total = term if total is None else total + term
+                term = z_scores(part(user_rows))
+                term *= np.float32(weight)
+                total = term if total is None else np.add(total, term, out=total)
         if total is None:
             raise ValueError("a blend needs at least one weight other than zero")
         return total

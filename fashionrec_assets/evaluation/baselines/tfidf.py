@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,8 +64,9 @@ class TfIdf:
     @classmethod
     def fit(cls, log: EventLog, features: sparse.csr_array, *, history: int = 50) -> TfIdf:
         """`features` from `text_features`, one row per item; `history`: how many of a user's last items count."""
-        if features.shape[0] != log.n_items:
-            raise ValueError(f"there are {features.shape[0]} texts for {log.n_items} items")
+        n_texts, _ = cast(tuple[int, int], features.shape)
+        if n_texts != log.n_items:
+            raise ValueError(f"there are {n_texts} texts for {log.n_items} items")
         offsets, items = recent_items(log, history)
         return cls(features, offsets, items, popularity_of(interaction_matrix(log)))
 

@@ -1,0 +1,1 @@
+SELECT count(*) FROM sorted WHERE problem IS NULL AND NOT duplicate

@@ -1,2 +1,0 @@
-CREATE OR REPLACE TEMP VIEW rejects AS
-SELECT * FROM read_parquet({path})

@@ -1,0 +1,46 @@
+"""A small shop, run once; every test works on a copy of what that run left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from fashionrec_assets.resources.runs import RunResult
+from fashionrec_assets.sample import generate_shop
+from fashionrec_assets_tests.end_to_end.place import Place
+
+os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
+
+
+@pytest.fixture(scope="session")
+def small_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    raw = tmp_path_factory.mktemp("raw") / "shop"
+    generate_shop(raw, items=90, users=120, events=4000, seed=3)
+    return raw
+
+
+@pytest.fixture(scope="session")
+def first_run(small_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, RunResult]:
+    place = Place(small_raw, tmp_path_factory.mktemp("home") / "home")
+    return place, place.run()
+
+
+@pytest.fixture
+def place(first_run: tuple[Place, RunResult], tmp_path: Path) -> Place:
+    """A copy of the shop and of everything the first run made of it."""
+    done, result = first_run
+    assert result.success, result.errors
+    shutil.copytree(done.raw, tmp_path / "shop", copy_function=shutil.copy2)
+    shutil.copytree(done.raw.parent / "shop_truth", tmp_path / "shop_truth")
+    shutil.copytree(done.home, tmp_path / "home", copy_function=shutil.copy2)
+    return Place(tmp_path / "shop", tmp_path / "home")
+
+
+@pytest.fixture
+def fresh(small_raw: Path, tmp_path: Path) -> Place:
+    """A copy of the shop with an empty home."""
+    shutil.copytree(small_raw, tmp_path / "fresh" / "shop", copy_function=shutil.copy2)
+    return Place(tmp_path / "fresh" / "shop", tmp_path / "fresh" / "home")

@@ -1,0 +1,59 @@
+"""A small shop: its settings, its folders, and running it."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+
+from fashionrec_assets.definitions import build_definitions, open_shop
+from fashionrec_assets.resources.runs import RunResult, run_job
+from fashionrec_assets.resources.shop import Reporter, Shop
+from fashionrec_assets.settings import Settings
+
+SMALL = {
+    "clip": {"epochs": 1, "least_presented": 0, "batch_size": 32},
+    "two_tower": {"epochs": 1, "negatives": 64, "dim": 16},
+    "evaluation": {"bootstrap": 50},
+    "storage": {"buckets": 4, "threads": 1},
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A raw folder and a home."""
+
+    raw: Path
+    home: Path
+
+    def settings(self, **changes: object) -> Settings:
+        return Settings.load(raw=self.raw, home=self.home, **{**SMALL, **changes})
+
+    def shop(self, **changes: object) -> Shop:
+        return open_shop(self.settings(**changes))
+
+    def run(
+        self,
+        job: str = "daily_refresh",
+        *,
+        select: str | None = None,
+        reporter: Reporter | None = None,
+        **changes: object,
+    ) -> RunResult:
+        with dg.DagsterInstance.ephemeral() as instance:
+            return run_job(build_definitions(self.settings(**changes), reporter), instance, job, select)
+
+    def catalog(self) -> list[dict[str, str]]:
+        with (self.raw / "catalog.csv").open(encoding="utf-8", newline="") as file:
+            return [row for row in csv.DictReader(file) if None not in row and None not in row.values()]
+
+    def edit_catalog(self, change: Callable[[list[list[str]]], list[list[str]]]) -> None:
+        """Rewrite the catalog through `change`, which gets and gives all rows, the header first."""
+        path = self.raw / "catalog.csv"
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.reader(file))
+        with path.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows(change(rows))

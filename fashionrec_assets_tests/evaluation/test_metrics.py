@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from fashionrec_assets.evaluation.metrics import (
+    BadScoresError,
+    coverage,
+    find_hits,
+    novelty,
+    rank,
+    slice_metrics,
+    top_k,
+)
+from fashionrec_assets.evaluation.protocol import SLICES, ranking_task
+from fashionrec_assets_tests.evaluation.shop import DAY, log_of, random_tasks
+
+
+@dataclass
+class Table:
+    """Scores from a matrix with a row per user of the shop."""
+
+    scores: np.ndarray
+    name: str = "table"
+
+    def score(self, user_rows):
+        return self.scores[user_rows]
+
+
+def tied_scores(task, seed=0):
+    return np.random.default_rng(seed).integers(0, 6, (task.history.n_users, task.n_items)).astype(np.float32)
+
+
+def slow_list(task, scores, user):
+    """One user's ranking, by the words of the protocol."""
+    had = {int(i) for u, i in zip(task.history.users, task.history.items, strict=True) if u == user}
+    candidates = [i for i in range(task.n_items) if task.pool[i] and i not in had and scores[user, i] > -np.inf]
+    return sorted(candidates, key=lambda item: (-scores[user, item], item))
+
+
+def slow_metrics(ranking, targets, k):
+    hits = [item in targets for item in ranking[:k]]
+    gain = sum(1 / math.log2(place + 2) for place, hit in enumerate(hits) if hit)
+    ideal = sum(1 / math.log2(place + 2) for place in range(min(k, len(targets))))
+    return {
+        "recall": sum(hits) / len(targets),
+        "precision": sum(hits) / k,
+        "ndcg": gain / ideal,
+        "mrr": next((1 / (place + 1) for place, hit in enumerate(hits) if hit), 0.0),
+    }
+
+
+def test_figures_of_a_case_computed_by_hand():
+    # User 0 has item 0, targets 2 and 4; the ranking is 3, 2, 1, 4.
+    log = log_of([(0, 0, 1, "pv"), (1, 2, 1, "pv"), (0, 2, 10, "pv"), (0, 4, 10, "pv")], 2, 5)
+    task = ranking_task(log, name="test", start=10 * DAY, end=11 * DAY)
+    lists = rank(task, Table(np.asarray([[9, 2, 3, 4, 1], [0, 0, 0, 0, 0]], np.float32)), 4)
+    assert lists.tolist() == [[3, 2, 1, 4]]
+    hits = find_hits(task, lists)
+    values = slice_metrics(task, hits, "overall", [2, 4]).values
+    assert values["recall", 2] == pytest.approx([0.5])
+    assert values["recall", 4] == pytest.approx([1.0])
+    assert values["precision", 4] == pytest.approx([0.5])
+    assert values["mrr", 2] == pytest.approx([0.5])
+    ideal = 1 + 1 / math.log2(3)
+    assert values["ndcg", 2] == pytest.approx([(1 / math.log2(3)) / ideal])
+    assert values["ndcg", 4] == pytest.approx([(1 / math.log2(3) + 1 / math.log2(5)) / ideal])
+    # The cold slice keeps the ranking and looks for item 4 alone.
+    cold = slice_metrics(task, hits, "cold", [2, 4])
+    assert cold.targets == 1
+    assert cold.values["recall", 2] == pytest.approx([0.0])
+    assert cold.values["ndcg", 4] == pytest.approx([1 / math.log2(5)])
+
+
+@pytest.mark.parametrize("name", SLICES)
+@pytest.mark.parametrize("block", [1, 7, None])
+def test_agrees_with_a_slow_reference(name, block):
+    _, task = random_tasks(1)
+    scores = tied_scores(task)
+    scores[:, ::9] = -np.inf
+    hits = find_hits(task, rank(task, Table(scores), 12, block=block))
+    got = slice_metrics(task, hits, name, [3, 12])
+    in_slice, wanted = task.slice_masks(name)
+    expected_rows = []
+    expected = {(metric, k): [] for metric in ("recall", "precision", "ndcg", "mrr") for k in (3, 12)}
+    for row, user in enumerate(task.users):
+        places = range(task.target_offsets[row], task.target_offsets[row + 1])
+        targets = {int(task.target_items[place]) for place in places if wanted[place]}
+        if not in_slice[row] or not targets:
+            continue
+        expected_rows.append(row)
+        ranking = slow_list(task, scores, user)
+        for k in (3, 12):
+            for metric, value in slow_metrics(ranking, targets, k).items():
+                expected[metric, k].append(value)
+    assert got.rows.tolist() == expected_rows
+    assert len(expected_rows) > 2
+    for key, values in expected.items():
+        assert got.values[key] == pytest.approx(values), key
+
+
+def test_lists_hold_nothing_masked_and_break_ties_by_item():
+    _, task = random_tasks(2)
+    scores = tied_scores(task, 5)
+    lists = rank(task, Table(scores), task.n_items)
+    for user, listed in zip(task.users, lists, strict=True):
+        shown = [item for item in listed.tolist() if item >= 0]
+        assert shown == slow_list(task, scores, user)
+        assert not set(shown) & set(task.history.items[task.history.users == user].tolist())
+        assert 39 not in shown  # launched after the window
+
+
+@pytest.mark.parametrize("k", [1, 3, 20, 50])
+def test_top_k_with_many_ties_infinities_and_short_rows(k):
+    rng = np.random.default_rng(0)
+    scores = rng.choice(np.asarray([-np.inf, -1.5, -0.0, 0.0, 2.0, np.inf], np.float32), (30, 20))
+    scores[0] = -np.inf
+    scores[1] = 1.0
+    got = top_k(scores, k)
+    for row, listed in zip(scores, got, strict=True):
+        order = sorted((item for item in range(20) if row[item] > -np.inf), key=lambda item: (-row[item], item))[:k]
+        assert listed.tolist() == order + [-1] * (k - len(order))
+
+
+def test_scores_that_cannot_be_ranked_name_the_method():
+    _, task = random_tasks()
+    broken = tied_scores(task)
+    broken[:, 3] = np.nan
+    with pytest.raises(BadScoresError, match="table returned NaN"):
+        rank(task, Table(broken), 5)
+    with pytest.raises(BadScoresError, match="table returned scores of shape"):
+        rank(task, Table(broken[:, :-1]), 5)
+
+
+def test_an_oracle_of_the_targets_reaches_one():
+    _, task = random_tasks()
+    scores = np.zeros((task.history.n_users, task.n_items), np.float32)
+    scores[task.users[task.target_rows], task.target_items] = 1
+    values = slice_metrics(task, find_hits(task, rank(task, Table(scores), 40)), "overall", [40]).values
+    assert np.allclose(values["recall", 40], 1)
+    assert np.allclose(values["ndcg", 40], 1)
+
+
+def test_coverage_and_novelty():
+    log = log_of([(0, 0, 1, "pv"), (0, 0, 2, "pv"), (1, 0, 1, "buy"), (1, 1, 1, "pv"), (0, 2, 10, "pv")], 2, 4)
+    task = ranking_task(log, name="test", start=10 * DAY, end=11 * DAY)
+    lists = np.asarray([[0, 1], [0, -1]], np.int32)
+    assert coverage(task, lists, 2) == pytest.approx(2 / 4)
+    # Item 0: both of two people, so no surprise. Item 1: one of two. Smoothed by one.
+    assert novelty(task, lists, 2) == pytest.approx([-math.log2(2 / 3) / 2, 0.0])
+    assert np.isnan(novelty(task, np.full((1, 2), -1, np.int32), 2)).all()
+
+
+def test_progress_reaches_the_end():
+    _, task = random_tasks()
+    calls = []
+    rank(task, Table(tied_scores(task)), 5, block=7, progress=lambda done, total: calls.append((done, total)))
+    assert calls[-1] == (len(task.users), len(task.users))
+    assert [done for done, _ in calls] == sorted(done for done, _ in calls)

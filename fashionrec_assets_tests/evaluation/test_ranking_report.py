@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from fashionrec_assets.evaluation.baselines.oracle import Oracle
+from fashionrec_assets.evaluation.bootstrap import paired_difference
+from fashionrec_assets.evaluation.metrics import find_hits, rank, slice_metrics
+from fashionrec_assets.evaluation.protocol import ranking_task
+from fashionrec_assets.evaluation.ranking_report import evaluate, number, signed
+from fashionrec_assets.evaluation.recommender import Entrant
+from fashionrec_assets.evaluation.tables import RANKING_REPORT
+from fashionrec_assets.settings import EvaluationSettings
+from fashionrec_assets_tests.evaluation.shop import DAY, log_of, random_tasks
+
+SETTINGS = EvaluationSettings(k=(5, 10), bootstrap=200)
+
+
+@dataclass
+class Noisy:
+    """Knows the targets under noise: less noise, a better method."""
+
+    name: str
+    scores: np.ndarray
+
+    @classmethod
+    def of(cls, task, name, noise, seed=0):
+        scores = np.random.default_rng(seed).normal(0, noise, (task.history.n_users, task.n_items))
+        scores[task.users[task.target_rows], task.target_items] += 1
+        return cls(name, scores.astype(np.float32))
+
+    def score(self, user_rows):
+        return self.scores[user_rows]
+
+
+def entrants(task, model_noise, blend_noise):
+    return [
+        Entrant(Noisy.of(task, "two_tower", model_noise, 1), 2.5, "Two-tower", "Ours.", is_baseline=False),
+        Entrant(Noisy.of(task, "popularity", 50.0, 2), 0.1, "Popularity"),
+        Entrant(Noisy.of(task, "blend", blend_noise, 3), 0.2, "Tuned blend"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def task():
+    return random_tasks(4)[1]
+
+
+@pytest.fixture(scope="module")
+def report(task):
+    return evaluate(task, entrants(task, 0.2, 2.0), SETTINGS, oracle=Oracle(Noisy.of(task, "o", 0.01).score), seed=1)
+
+
+def test_figures_have_stable_keys(report):
+    figures = report.figures()
+    for key in (
+        "ranking.two_tower.recall@10",
+        "ranking.two_tower.recall@10.low",
+        "ranking.two_tower.recall@10.high",
+        "ranking.two_tower.ndcg@5",
+        "ranking.blend.warm.ndcg@10",
+        "ranking.blend.cold.recall@10",
+        "ranking.blend.cold.recall@10.low",
+        "ranking.popularity.cold_users.mrr@10",
+        "ranking.popularity.buy.precision@10",
+        "ranking.popularity.coverage@10",
+        "ranking.popularity.novelty@10",
+        "ranking.oracle.ndcg@10",
+        "ranking.two_tower.fit_seconds",
+        "ranking.two_tower.oracle_share.ndcg@10",
+        "ranking.two_tower.cold.oracle_share.ndcg@10",
+        "ranking.two_tower.minus.blend.ndcg@10",
+        "ranking.two_tower.minus.blend.ndcg@10.low",
+        "ranking.users",
+        "ranking.targets",
+    ):
+        assert np.isfinite(figures[key]), key
+    assert figures["ranking.two_tower.fit_seconds"] == 2.5
+
+
+def test_figures_are_the_metrics(task, report):
+    ours, theirs = (entrant.recommender for entrant in (entrants(task, 0.2, 2.0)[0], entrants(task, 0.2, 2.0)[2]))
+    mine, other = (
+        slice_metrics(task, find_hits(task, rank(task, method, 10)), "cold", [10]).values["ndcg", 10]
+        for method in (ours, theirs)
+    )
+    figures = report.figures()
+    assert figures["ranking.two_tower.cold.ndcg@10"] == pytest.approx(mine.mean())
+    gap = paired_difference(mine, other, draws=200, seed=1)
+    assert figures["ranking.two_tower.cold.minus.blend.ndcg@10"] == pytest.approx(gap.value)
+    assert figures["ranking.two_tower.cold.minus.blend.ndcg@10.low"] == pytest.approx(gap.low)
+    assert report.recall_curves["two_tower"][report.curve_ks.index(10)] == pytest.approx(
+        figures["ranking.two_tower.recall@10"]
+    )
+
+
+def test_records_fit_the_table(report):
+    records = report.records()
+    assert all(set(record) == set(RANKING_REPORT.column_names) for record in records)
+    keys = [tuple(record[name] for name in RANKING_REPORT.key) for record in records]
+    assert len(set(keys)) == len(keys)
+    for column in RANKING_REPORT.columns:
+        values = {record[column.name] for record in records}
+        assert column.nullable or None not in values
+        assert not column.values or values <= set(column.values), column.name
+
+
+def test_a_better_model_is_said_to_win(report):
+    first = report.verdicts[0]
+    assert (first.tone, "Two-tower beats Tuned blend on NDCG@10" in first.text) == ("good", True)
+    texts = " ".join(verdict.text for verdict in report.verdicts)
+    assert "Two-tower beats Popularity" in texts
+    assert "of the oracle's NDCG@10" in texts
+    assert "on cold items" in texts
+    share = report.figures()["ranking.two_tower.oracle_share.ndcg@10"]
+    assert f"{share:.0%}" in texts
+
+
+def test_a_model_that_loses_to_the_blend_is_reported_as_losing(task):
+    report = evaluate(task, entrants(task, 3.0, 0.1), SETTINGS)
+    assert report.verdicts[0].tone == "bad"
+    assert "Two-tower loses to Tuned blend" in report.verdicts[0].text
+    assert "serve Tuned blend instead" in report.verdicts[0].text
+    assert report.figures()["ranking.two_tower.minus.blend.ndcg@10.high"] < 0
+
+
+def test_equal_methods_cannot_be_told_apart(task):
+    pair = entrants(task, 1.0, 1.0)
+    twin = Entrant(Noisy("blend", pair[0].recommender.scores), 0.0, "Tuned blend")
+    report = evaluate(task, [pair[0], twin], SETTINGS)
+    assert report.verdicts[0].tone == "undecided"
+    assert "cannot be told apart from Tuned blend" in report.verdicts[0].text
+
+
+def test_a_report_of_baselines_alone_names_the_best(task):
+    report = evaluate(task, entrants(task, 1.0, 0.1)[1:], SETTINGS)
+    assert report.model is None
+    assert not report.comparisons
+    assert "Tuned blend is the best method" in report.verdicts[0].text
+
+
+def test_same_seed_same_report(task, report):
+    again = evaluate(task, entrants(task, 0.2, 2.0), SETTINGS, oracle=Oracle(Noisy.of(task, "o", 0.01).score), seed=1)
+    assert again.rows == report.rows
+    assert again.comparisons == report.comparisons
+    assert again.verdicts == report.verdicts
+
+
+def test_refuses_twins_and_an_empty_window(task):
+    pair = entrants(task, 1.0, 1.0)
+    with pytest.raises(ValueError, match="share a name"):
+        evaluate(task, [pair[0], pair[0]], SETTINGS)
+    empty = ranking_task(log_of([(0, 0, 1, "pv")], 1, 2), name="test", start=10 * DAY, end=12 * DAY)
+    with pytest.raises(ValueError, match=r"splits\.test_days"):
+        evaluate(empty, pair, SETTINGS)
+
+
+def test_a_shop_of_newcomers_has_a_report():
+    log = log_of([(0, 0, 1, "pv"), (1, 1, 10, "pv"), (2, 0, 10, "pv")], 3, 4)
+    fresh = ranking_task(log, name="test", start=10 * DAY, end=12 * DAY)
+    report = evaluate(fresh, entrants(fresh, 0.1, 0.2), SETTINGS)
+    assert report.slices == ("cold_users",)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.1057, ".1057"), (1.0, "1.0000"), (-0.02, "−.0200"), (None, "–"), (float("nan"), "–")]
+)
+def test_numbers_are_printed_like_a_table(value, text):
+    assert number(value) == text
+
+
+def test_differences_carry_their_sign():
+    assert (signed(0.01), signed(-0.01), signed(0.0)) == ("+.0100", "−.0100", "+.0000")

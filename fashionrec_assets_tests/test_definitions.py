@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from fashionrec_assets.definitions import build_definitions
+from fashionrec_assets.schema import TABLES
+from fashionrec_assets.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def definitions(tmp_path_factory: pytest.TempPathFactory) -> dg.Definitions:
+    return build_definitions(Settings.load(home=tmp_path_factory.mktemp("home")))
+
+
+GRAPH = {
+    "raw_items": [],
+    "raw_events": [],
+    "raw_users": [],
+    "raw_images": [],
+    "items": ["raw_images", "raw_items"],
+    "interactions": ["items", "raw_events"],
+    "users": ["interactions", "raw_users"],
+    "splits": ["interactions", "users"],
+    "sessions": ["interactions"],
+    "grounded_crops": ["items"],
+    "clarified_descriptions": ["grounded_crops", "items"],
+    "clip_model": ["clarified_descriptions", "grounded_crops"],
+    "image_embeddings": ["clip_model", "grounded_crops"],
+    "text_embeddings": ["clarified_descriptions"],
+    "two_tower_model": ["image_embeddings", "interactions", "splits", "text_embeddings"],
+    "item_vectors": ["image_embeddings", "items", "text_embeddings", "two_tower_model"],
+    "faiss_index": ["item_vectors"],
+    "homepage": ["faiss_index", "interactions", "item_vectors", "items", "two_tower_model", "users"],
+    "similar_items": ["image_embeddings", "items", "text_embeddings"],
+    "ranking_report": ["interactions", "item_vectors", "items", "splits", "two_tower_model", "users"],
+}
+
+
+def test_the_asset_graph_is_the_lineage(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    found = {
+        key.to_user_string(): sorted(parent.to_user_string() for parent in graph.get(key).parent_keys)
+        for key in graph.get_all_asset_keys()
+    }
+    assert found == GRAPH
+
+
+def test_every_asset_is_owned_described_grouped_and_versioned(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    for key in graph.materializable_asset_keys:
+        node = graph.get(key)
+        assert node.description, key
+        assert node.owners, key
+        assert node.group_name != "default", key
+        assert node.code_version, key
+        assert node.kinds, key
+
+
+def test_every_table_has_a_blocking_contract_check(definitions: dg.Definitions) -> None:
+    names = {key.name for key in definitions.resolve_asset_graph().asset_check_keys}
+    declared = {f"{table.name}_keeps_its_contract" for table in TABLES if table.name != "ledger"}
+    assert declared <= names
+
+
+def test_jobs_and_the_schedule_exist(definitions: dg.Definitions) -> None:
+    repository = definitions.get_repository_def()
+    assert {"daily_refresh", "full_refresh", "checks_only", "observe_raw"} <= set(repository.job_names)
+    assert [schedule.name for schedule in repository.schedule_defs] == ["nightly"]
+
+
+def test_loading_the_code_location_imports_no_model_library() -> None:
+    script = (
+        "import sys, json, warnings; warnings.simplefilter('ignore');"
+        "import fashionrec_assets.definitions as d; d.build_definitions().resolve_asset_graph();"
+        "print(json.dumps(sorted(sys.modules)))"
+    )
+    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    loaded = set(json.loads(printed))
+    assert loaded.isdisjoint({"torch", "open_clip", "transformers", "sentence_transformers", "matplotlib", "sklearn"})
+
+
+def test_the_rooms_keep_to_the_import_rules() -> None:
+    checked = subprocess.run(
+        [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()", "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_nothing_pickles() -> None:
+    for path in (ROOT / "fashionrec_assets").rglob("*.py"):
+        text = path.read_text("utf-8")
+        for word in ("import pickle", "torch.load(", "joblib", "cloudpickle", "allow_pickle=True"):
+            assert word not in text, f"{path.name}: {word}"
