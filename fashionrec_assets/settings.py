@@ -84,7 +84,7 @@ class ClipSettings(Section):
     embed_dim: int = Field(128, ge=8)
     epochs: int = Field(8, ge=1, description="most epochs on a large catalog; see `least_presented` for a small one")
     least_presented: int = Field(
-        16_000,
+        10_000,
         ge=0,
         description="pairs shown in total at the least: a small catalog gets more epochs until it is reached",
     )
@@ -108,18 +108,17 @@ class TextSettings(Section):
 class TwoTowerSettings(Section):
     dim: int = Field(64, ge=4)
     history: int = Field(50, ge=1, description="most recent events the user tower reads")
-    layers: int = Field(2, ge=1)
+    layers: int = Field(1, ge=1)
     heads: int = Field(2, ge=1)
     dropout: float = Field(0.2, ge=0, lt=1)
     id_dropout: float = Field(0.2, ge=0, lt=1, description="share of items whose ID embedding is hidden in a step")
     negatives: int = Field(1024, ge=1, description="sampled negatives shared by a batch; all items if that many")
     uniform_negatives: float = Field(0.5, ge=0, le=1, description="share of them drawn uniformly, not by popularity")
     new_items_only: bool = Field(True, description="learn only from events whose item is new to their user")
-    target_horizon: int = Field(5, ge=1, description="a position learns one of its user's next so many new items")
     popularity_half_life_days: float = Field(7.0, gt=0, description="an event this old counts half as popularity")
-    temperature: float = Field(0.07, gt=0)
-    batch_size: int = Field(128, ge=2)
-    learning_rate: float = Field(1e-3, gt=0)
+    temperature: float = Field(0.1, gt=0)
+    batch_size: int = Field(64, ge=2)
+    learning_rate: float = Field(5e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     weight_average: float = Field(0.99, ge=0, lt=1, description="decay per step of the running average that is served")
     epochs: int = Field(20, ge=1)

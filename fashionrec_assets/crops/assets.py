@@ -27,8 +27,8 @@ STAGE = Stage(
     "grounded_crops",
     "item",
     version="1",
-    rows="SELECT * FROM items WHERE image_status = 'ok'",
-    reads=("image_digest", "product_type"),
+    rows="SELECT *, coalesce(product_type, category) AS kind FROM items WHERE image_status = 'ok'",
+    reads=("image_digest", "kind"),
     settings=("crops",),
 )
 
@@ -50,14 +50,14 @@ def grounded_crops(shop: ShopParam) -> dg.MaterializeResult:
         def compute(keys: list[str]) -> Made:
             with shop.warehouse.reader() as connection:
                 rows = connection.execute(
-                    "SELECT item_id, image_ref, product_type FROM items WHERE item_id IN (SELECT unnest(?)) ORDER BY 1",
+                    f"SELECT item_id, image_ref, kind FROM ({STAGE.rows}) WHERE item_id IN (SELECT unnest(?)) ORDER BY 1",
                     [keys],
                 ).fetchall()
             read: list[tuple[str, str | None, Any]] = []
-            for item_id, ref, product_type in rows:
+            for item_id, ref, kind in rows:
                 try:
                     photo = decode_photo(photos.read(ref), max_pixels=settings.catalog.max_image_pixels)
-                    read.append((item_id, product_type, photo))
+                    read.append((item_id, kind, photo))
                 except PhotoError:
                     unreadable.append(item_id)
             crops = ground_batch([row[2] for row in read], [row[1] for row in read], grounder, settings.crops)

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from fashionrec_assets.descriptions.cleaning import clean_text
-from fashionrec_assets.descriptions.lexicon import meanings, words
+from fashionrec_assets.descriptions.lexicon import meanings, word_set
 
 FIELDS = ("description", "category", "product_type", "brand", "colour", "pattern", "section", "gender")
-GLUE = words(
+GLUE = word_set(
     """
     a an and also as by called described fashion for from in is it item of on the this title with words
     """
@@ -122,7 +122,7 @@ def _source_text(source: str, item: ItemText) -> str | None:
 
 
 def _folded(text: str) -> str:
-    return " ".join(re.sub(r"[-_/]", " ", text.casefold()).split())
+    return " ".join(re.sub(r"[-_/:]", " ", text.casefold()).split())
 
 
 def _words(text: str) -> set[str]:

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from fashionrec_assets.descriptions.claims import Attribute, Description, ItemText
 from fashionrec_assets.descriptions.cleaning import clean_text, sentences
 from fashionrec_assets.descriptions.lexicon import (
+    BAIT,
+    BOILERPLATE,
     BRANDS,
     CHINESE_NOISE,
     CJK,
@@ -27,7 +29,7 @@ from fashionrec_assets.descriptions.lexicon import (
     colours_agree,
     entries,
     key_of,
-    words,
+    word_set,
 )
 from fashionrec_assets.settings import DescriptionSettings
 
@@ -41,7 +43,7 @@ DETAILS = 6
 CLEAR_SHARE = 0.2
 """A colour on less of the garment neither confirms nor denies a word in the title."""
 
-_SMALL = words(
+_SMALL = word_set(
     """
     and the with for of in on at to from by or is it its this that be are was as your you we our i
     """
@@ -54,8 +56,14 @@ _PRICE = re.compile(
 )
 _YEAR = re.compile(r"(?:\b|(?<=[^\d]))(?:19|20)\d{2}(?:\b|(?=[^\d]))年?|\b(?:ss|aw|fw)\s?\d{2}\b", re.IGNORECASE)
 _TOKEN = re.compile(
-    r"\d/\d|[\u3400-\u4dbf\u4e00-\u9fff]+|[^\W_\u3400-\u4dbf\u4e00-\u9fff]+(?:['\u2019&][^\W_]+)*|[,;|/!?()\[\]]+"
+    r"\d/\d|(?:[A-Za-z]+(?=[领恤字衫]))?[\u3400-\u4dbf\u4e00-\u9fff]+|[^\W_\u3400-\u4dbf\u4e00-\u9fff]+(?:['\u2019&][^\W_]+)*|[,;|/!?()\[\]]+"
 )
+_PAIR = re.compile(
+    r"\b(?P<key>type|style|colou?r|pattern|material|fabric|neckline|sleeves?|length|fit|gender)\s*: *"
+    r"(?P<value>[^\W_]+(?:[- ][^\W_]+){0,2})",
+    re.IGNORECASE,
+)
+_PAIR_NAMES = {"color": "colour", "fabric": "material", "sleeve": "sleeves"}
 _PHRASE_KINDS = frozenset(len(key.split()) for key in entries())
 _WITH = ("neck", "collar", "sleeves", "length", "cut", "fit", "waist", "leg")
 _ALIKE: tuple[frozenset[str], ...] = (
@@ -132,6 +140,7 @@ def describe(item: ItemText, max_chars: int = 400) -> Description:
     """`item` in plain English of at most `max_chars` characters, every claim with its source."""
     title = clean_text(item.title)
     reading = _read(title, item.brand)
+    told = _told(item, reading)
     flags = list(reading.flags)
     attributes: list[Attribute] = []
     kind = _type(item, reading, flags)
@@ -157,7 +166,7 @@ def describe(item: ItemText, max_chars: int = 400) -> Description:
     attributes += [Attribute("untranslated", word, "title") for word in reading.untranslated[:DETAILS]]
     if not attributes and not item.description:
         flags.append("nothing is known about this item")
-    text, kept = _write(attributes, _told(item), max_chars)
+    text, kept = _write(attributes, told, max_chars)
     return Description(text, tuple(kept), tuple(dict.fromkeys(flags)))
 
 
@@ -175,7 +184,7 @@ def _read(title: str, brand: str | None) -> _Reading:
     if len(title.split()) > 1 and letters and sum(char.isupper() for char in letters) > 0.8 * len(letters):
         reading.noisy = True
     plain = title
-    for pattern in (_PRICE, _YEAR):
+    for pattern in (_PRICE, _YEAR, BAIT):
         plain = pattern.sub(lambda match: "|" * len(match.group()), plain)
     reading.noisy = reading.noisy or plain != title
     spans = [(match.start(), match.end(), match.group()) for match in _TOKEN.finditer(plain)]
@@ -237,10 +246,11 @@ def _phrase(plain: str, spans: list[tuple[int, int, str]], position: int, readin
 def _read_chinese(run: str, reading: _Reading) -> None:
     """Splits a run of Chinese by the longest known word at each place; what is unknown is kept as it is."""
     reading.noisy = True
+    folded = run.casefold()
     rest = ""
     position = 0
     while position < len(run):
-        known = next((key for key in chinese() if len(key) > 1 and run.startswith(key, position)), None)
+        known = next((key for key in chinese() if len(key) > 1 and folded.startswith(key, position)), None)
         noise = next((word for word in CHINESE_NOISE if len(word) > 1 and run.startswith(word, position)), None)
         if known and (noise is None or len(known) >= len(noise)):
             _keep_chinese(rest, reading)
@@ -360,17 +370,59 @@ def _name(title: str, reading: _Reading, flags: list[str]) -> str:
     return title.rstrip(" .,;:-")
 
 
-def _told(item: ItemText) -> list[str]:
-    """The sentences of the item's own description that are worth keeping."""
+def _told(item: ItemText, reading: _Reading) -> list[str]:
+    """The sentences of the item's own description that are worth keeping.
+
+    "Pattern: dots" and the like become attributes of the reading: a seller who fills in a form chooses, and beats the
+    title. What is about the sale is left out.
+    """
     kept: list[str] = []
     for sentence in sentences(clean_text(item.description or "")):
-        words = [key_of(word) for word in re.findall(r"[^\W_]+", sentence)]
-        if not words or sentence in kept or _PRICE.search(sentence):
-            continue
-        noise = sum(word in NOISE and len(word) > 2 for word in words)
-        if noise <= 0.3 * len(words) and len(set(words)) >= 0.5 * len(words):
-            kept.append(sentence)
+        for part in sentence.split("|"):
+            left = _take_pairs(part, reading).strip(" .,;:")
+            words = [key_of(word) for word in re.findall(r"[^\W_]+", left)]
+            if not words or _PRICE.search(left) or BOILERPLATE.search(left):
+                continue
+            noise = sum(word in NOISE and len(word) > 2 for word in words)
+            told = left if left[-1] in "!?。！？" else left + "."
+            if noise <= 0.3 * len(words) and len(set(words)) >= 0.5 * len(words) and told not in kept:
+                kept.append(told)
     return kept
+
+
+def _take_pairs(text: str, reading: _Reading) -> str:
+    """`text` without its "key: value" pairs, which go into `reading`; a pair that is not understood stays."""
+    left, at = "", 0
+    while match := _PAIR.search(text, at):
+        key = match["key"].lower()
+        name = _PAIR_NAMES.get(key, key)
+        found: Attribute | None = None
+        end = match.end("key")
+        spaces = [place.start() for place in re.finditer(r"[- ]", match["value"])]
+        for length in (len(match["value"]), *reversed(spaces)):
+            value = match["value"][:length]
+            end = match.start("value") + length
+            for evidence in (value, text[match.start() : end]):
+                known = canonical(name, evidence)
+                if known:
+                    found = Attribute(name, known, "field:description", evidence)
+                    break
+            if found:
+                break
+        if found is None:
+            left, at = left + text[at : match.end("key")], match.end("key")
+            continue
+        left, at = left + text[at : match.start()], end
+        other = reading.known.get(name, [])
+        if (
+            other
+            and all(one.value != found.value for one in other)
+            and name not in ("colour", "type", "gender", "style")
+        ):
+            said = ", ".join(repr(one.value) for one in other)
+            reading.flags.append(f"{name}: title says {said}, description says {found.value!r}")
+        reading.known[name] = [found]
+    return left + text[at:]
 
 
 def _write(attributes: list[Attribute], told: list[str], max_chars: int) -> tuple[str, list[Attribute]]:
@@ -403,7 +455,7 @@ def _write(attributes: list[Attribute], told: list[str], max_chars: int) -> tupl
             if key_of(attribute.value) not in key_of(main) and not add(form.format(_capital(attribute.value)), first):
                 dropped.add(id(attribute))
     for sentence in told:
-        if not add(sentence if sentence[-1] in ".!?。！？" else sentence + "."):
+        if not add(sentence):
             if room > 40 and (short := _cut(sentence, room - 2)):
                 add(short)
             break
@@ -423,6 +475,7 @@ def _main_sentence(by_name: dict[str, list[Attribute]]) -> str:
     shape = values("length", "fit", "neckline", "sleeves")
     with_ = [value for value in shape if value.endswith(_WITH)]
     before = values("style") + [value for value in shape if value not in with_]
+    before += [value for value in values("gender") if value == "unisex"]
     pattern = values("pattern")
     short = [value for value in pattern if len(value.split()) == 1]
     noun = (values("type") or ["fashion item"])[:1]
@@ -437,7 +490,7 @@ def _main_sentence(by_name: dict[str, list[Attribute]]) -> str:
     for value in values("category"):
         sentence += f", {value}"
     for value in values("gender"):
-        sentence += f", for {value}"
+        sentence += f", for {value}" if value != "unisex" else ""
     return sentence + "."
 
 

@@ -14,7 +14,7 @@ import re
 from functools import cache
 
 
-def words(text: str) -> frozenset[str]:
+def word_set(text: str) -> frozenset[str]:
     """The words of `text`, which white space separates."""
     return frozenset(text.split())
 
@@ -124,6 +124,7 @@ leopard print: leopard|animal print|豹纹
 camouflage: camo|迷彩
 colour block: color block|colour blocking|color blocking|colourblock|拼色|撞色
 graphic print: graphic|letter print|字母
+logo: logo print
 chevron: zigzag|zig zag
 argyle: 菱格
 """
@@ -154,33 +155,33 @@ canvas: 帆布
 """
 
 NECKLINES = """
-crew neck: crewneck|round neck|圆领
-v-neck: v neck|vneck|v领
-turtleneck: turtle neck|roll neck|high neck|高领
+crew neck: crewneck|neckline crew|round neck|圆领
+v-neck: neckline v neck|vneck|v领
+turtleneck: turtle neck|roll neck|high neck|neckline high|高领
 polo collar: polo neck|翻领
-hooded: hood|with hood|连帽
+hooded: hood|neckline hood|with hood|连帽
 off-shoulder: off the shoulder|一字肩|露肩
 square neck: 方领
 boat neck: boatneck|一字领
-scoop neck: u neck|u领
+scoop neck: u neck|neckline scoop|low neck|u领
 halter neck: halter|挂脖
-collared: collar|shirt collar
+collared: collar|neckline collar|shirt collar
 """
 
 SLEEVES = """
-long sleeves: long sleeve|long sleeved|longsleeve|长袖
-short sleeves: short sleeve|short sleeved|shortsleeve|短袖
-three-quarter sleeves: 3/4 sleeve|three quarter sleeve|七分袖|中袖
-sleeveless: no sleeves|无袖
+long sleeves: long sleeve|sleeve long|full sleeve|long sleeved|longsleeve|长袖
+short sleeves: short sleeve|sleeve short|short sleeved|shortsleeve|短袖
+three-quarter sleeves: 3/4 sleeve|sleeve three quarter|three quarter sleeve|七分袖|中袖
+sleeveless: no sleeves|sleeve sleeveless|无袖
 cap sleeves: cap sleeve
 """
 
 LENGTHS = """
-mini length: mini|超短
-knee length: midi length|midi|knee long|中长款|中长
-maxi length: maxi|floor length|ankle length|及踝
-cropped: crop|短款
-long cut: longline|长款
+mini length: mini|length mini|超短
+knee length: midi length|midi|length midi|length knee|knee long|中长款|中长
+maxi length: maxi|length maxi|floor length|ankle length|及踝
+cropped: crop|length cropped|短款
+long cut: longline|length long|长款
 """
 
 FITS = """
@@ -231,7 +232,7 @@ TABLES: dict[str, str] = {
     "gender": GENDERS,
 }
 
-NOISE = words(
+NOISE = word_set(
     """
     new newest latest hot sale sales sell selling seller bestseller best top1 no1 free shipping ship delivery
     postage discount off deal deals cheap price wholesale promo promotion clearance offer limited edition
@@ -239,20 +240,35 @@ NOISE = words(
     fashionable popular must have musthave buy now wow omg amazing perfect gift gifts super ins hit style styles
     same celebrity korean japanese european american version season seasons spring summer autumn fall winter ss
     aw fw ready stock size sizes plus s m l xl xxl xxxl xs 2xl 3xl 4xl pcs pc lot brand brands 100 top-rated
-    viral tiktok instagram insta spring/summer autumn/winter
+    viral dropship tiktok instagram insta spring/summer autumn/winter
     """
 )
 """Words that say nothing about the garment: urging, prices, seasons, sizes on offer. "top" and "plus" stay types/fits
 where the lexicon knows the phrase they stand in, because phrases are looked up first."""
 
+BAIT = re.compile(
+    r"\b(?:top[ -](?:quality|seller|selling|rated|brand|grade)|gifts? for (?:her|him|women|men)|hot sale"
+    r"|(?:all|any|every) seasons?|like new|brand new|plus size|must have)\b",
+    re.IGNORECASE,
+)
+"""Phrases of advertising whose words alone could mean something ("top quality" is no top)."""
+
+BOILERPLATE = re.compile(
+    r"\b(?:ships?|shipping|delivery|returns?|refunds?|wholesale|dropship|size (?:chart|guide)|measurements?|lighting"
+    r"|bleach|tumble|machine wash|wash(?:ed)? (?:cold|warm|with)|model is wearing|contact us|customer service|feedback"
+    r"|payment|in stock|good quality)\b|温馨提示|手工测量|误差|尺码|客服|发货|色差|洗涤",
+    re.IGNORECASE,
+)
+"""What a sentence of a description says that is about the sale and not about the garment."""
+
 CHINESE_NOISE = (
     "包邮", "新款", "爆款", "热卖", "热销", "促销", "特价", "正品", "官方", "旗舰店", "专柜", "同款", "网红", "明星",
-    "韩版", "日系", "欧美", "潮流", "潮牌", "时尚", "流行", "春季", "夏季", "秋季", "冬季", "春秋", "秋冬", "春夏", "春",
-    "夏", "秋", "冬", "限时", "秒杀", "清仓", "打折", "折扣", "送", "新", "ins", "款", "装", "风", "大码", "学生",
+    "韩版", "日系", "欧美", "潮流", "潮牌", "时尚", "流行", "春季", "夏季", "秋季", "冬季", "春秋", "秋冬", "春夏",
+    "春", "夏", "秋", "冬", "限时", "秒杀", "清仓", "打折", "折扣", "送", "新", "ins", "款", "装", "风", "大码", "学生",
     "显瘦", "好看", "女神", "洋气", "年",
 )  # fmt: skip
 
-BRANDS = words(
+BRANDS = word_set(
     """
     nike adidas zara gucci prada chanel dior versace puma uniqlo supreme burberry balenciaga levis levi's hermes
     fendi armani lacoste hilfiger off-white reebok asics mango bershka shein asos h&m vuitton lv ysl moncler
@@ -273,7 +289,7 @@ COLOUR_FAMILY: dict[str, str] = {
 
 NEIGHBOURS: frozenset[frozenset[str]] = frozenset(
     frozenset(pair.split("-"))
-    for pair in words(
+    for pair in word_set(
         """
         black-grey white-grey white-beige beige-brown beige-yellow beige-pink beige-grey brown-orange brown-red
         red-pink red-orange orange-yellow orange-pink yellow-green green-teal teal-blue blue-purple purple-pink
@@ -288,7 +304,7 @@ CJK = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]+")
 
 def key_of(text: str) -> str:
     """How words are looked up: lower case, hyphens and apostrophes as people forget them."""
-    return " ".join(re.sub(r"[-_/]", " ", text.casefold()).replace("\u2019", "'").split())
+    return " ".join(re.sub(r"[-_/:]", " ", text.casefold()).replace("\u2019", "'").split())
 
 
 @cache

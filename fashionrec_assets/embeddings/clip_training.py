@@ -32,6 +32,7 @@ HELD_OUT_SHARE = 0.1
 HELD_OUT_MOST = 2000
 HELD_OUT_LEAST = 8
 WARM_UP = 0.1
+SHORTEST_EPOCH = 16
 HIGHEST_SCALE = math.log(100.0)
 
 
@@ -178,7 +179,8 @@ def _fit(
     generator = torch.Generator().manual_seed(seed)
     normalise = Normaliser(config["preprocess_cfg"], device)
     epochs = max(settings.epochs, math.ceil(settings.least_presented / len(train)))
-    batch = min(settings.batch_size, max(2, len(train) // 4))
+    # A small catalog is cut into sixteen steps an epoch at the least: fewer updates do not train anything.
+    batch = min(settings.batch_size, max(2, len(train) // SHORTEST_EPOCH))
     steps = max(1, len(train) // batch)
     decayed = [p for p in model.parameters() if p.ndim >= 2]
     plain = [p for p in model.parameters() if p.ndim < 2]

@@ -93,12 +93,20 @@ def truth_folder(settings: Settings) -> Path | None:
 
 def _measure(shop: Shop, run: StageRun) -> RankingReport:
     from fashionrec_assets.evaluation.baselines.suite import fit_baselines
+    from fashionrec_assets.evaluation.protocol import Cuts, ranking_tasks
     from fashionrec_assets.evaluation.ranking_report import evaluate
 
     settings = shop.settings
     log, split = event_log(shop), cuts(shop)
-    test = _task(shop, log, "test", split.test, split.end)
-    validation = _task(shop, log, "validation", split.validation, split.test)
+    validation, test = ranking_tasks(
+        log,
+        Cuts(split.validation, split.test, split.end),
+        launched_at=launched(shop),
+        target_behaviours=settings.evaluation.target_behaviours,
+        max_users=settings.evaluation.max_users,
+        max_cold_users=settings.evaluation.max_cold_users,
+        seed=settings.seed,
+    )
     baselines = fit_baselines(validation, test, _texts(shop), settings.evaluation, seed=settings.seed)
     model, curve = _two_tower(shop, test)
     return evaluate(
@@ -112,22 +120,6 @@ def _measure(shop: Shop, run: StageRun) -> RankingReport:
         blend_trials=baselines.blend_trials,
         learning_curves=[curve],
         progress=run.progress,
-    )
-
-
-def _task(shop: Shop, log: EventLog, name: str, start: int, end: int) -> RankingTask:
-    from fashionrec_assets.evaluation.protocol import ranking_task
-
-    settings = shop.settings
-    return ranking_task(
-        log,
-        name=name,
-        start=start,
-        end=end,
-        target_behaviours=settings.evaluation.target_behaviours,
-        launched_at=launched(shop),
-        max_users=settings.evaluation.max_users,
-        seed=settings.seed,
     )
 
 

@@ -90,9 +90,9 @@ class TwoTower:
     ) -> NDArray[np.float32]:
         """float32 (m, dim): a unit vector and a 1 (which meets the items' popularity).
 
-        `item_vectors` (log.n_items, dim) are this model's, in the order of `log.item_ids`. `as_of` (UTC seconds) is
-        when recommendations are wanted; None: a day after the newest event. A user without history gets the vector
-        learned for first encounters. Raises ValueError for events after `as_of` or vectors of another shape.
+        `item_vectors` (log.n_items, dim) are this model's, in the order of `log.item_ids`. A user without history gets
+        the vector learned for first encounters. Raises ValueError for vectors of another shape, and, where `as_of`
+        (UTC seconds) is given, for a log that holds later events: nobody is recommended to from their future.
         """
         import torch
 
@@ -101,7 +101,6 @@ class TwoTower:
         newest = int(log.times.max(initial=0))
         if as_of is not None and len(log) and newest > as_of:
             raise ValueError("the log holds events after as_of; cut it with log.between(None, as_of)")
-        asked = newest + 86_400 if as_of is None else as_of
         self.module.eval()
         table = torch.from_numpy(np.ascontiguousarray(item_vectors[:, :-1]))
         out = np.ones((len(user_rows), self.dim), np.float32)
@@ -110,7 +109,7 @@ class TwoTower:
         lengths = np.minimum(np.diff(log.offsets())[user_rows], self.settings.history)
         order = np.argsort(lengths, kind="stable")
         batches = serving_batches(
-            log, np.asarray(user_rows)[order], history=self.settings.history, as_of=asked, batch_size=batch_size
+            log, np.asarray(user_rows)[order], history=self.settings.history, batch_size=batch_size
         )
         with torch.inference_mode():
             for batch in batches:
@@ -245,5 +244,4 @@ def encode_users(module: TwoTowerModule, batch: Batch, vectors: Any) -> Any:
         torch.from_numpy(batch.items >= 0),
         torch.from_numpy(batch.behaviours),
         torch.from_numpy(batch.gap_before),
-        torch.from_numpy(batch.asked_after),
     )

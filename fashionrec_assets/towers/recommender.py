@@ -18,7 +18,7 @@ class TwoTowerRecommender:
     """Inner products of user and item vectors, with exactly the vectors that an index would be given.
 
     `log` is the history that is known when recommending (any user, in any cut of the log); `features` must cover its
-    items; `as_of` as in `TwoTower.user_vectors`.
+    items; later events than `as_of` (UTC seconds) are refused, as in `TwoTower.user_vectors`.
     """
 
     name: str = "two_tower"

@@ -4,9 +4,7 @@ Belongs here: cutting event logs into windows and mini-batches, gap buckets, tra
 the networks, the losses, the loop.
 
 A sequence of n events is n + 1 tokens: a start token, then the events. The output at token p answers "what comes next
-after the first p events?". Each question also says how long after the token it is asked, which is known when
-recommendations are made and is the time of the target in training: the next item one minute later (the same intent) and
-the next item three days later (the same taste) are different questions.
+after the first p events?".
 """
 
 from __future__ import annotations
@@ -36,15 +34,14 @@ class Batch:
     """B sequences of T tokens, padded on the right (causal attention never looks there).
 
     `items` int64 (B, T): rows of the log's catalog, -1 for the start token and padding. `behaviours` int64 (B, T).
-    `gap_before`, `asked_after` int64 (B, T): codes of `gap_codes`, since the previous event and until the question.
-    `lengths` int64 (B,): events in each sequence, which is also the last token's place. `targets` int64 (B, T): an item
-    to come, -1 where there is nothing to learn.
+    `gap_before` int64 (B, T): codes of `gap_codes`, since the previous event. `lengths` int64 (B,): events in each
+    sequence, which is also the last token's place. `targets` int64 (B, T): the item to come, -1 where there is nothing
+    to learn.
     """
 
     items: NDArray[np.int64]
     behaviours: NDArray[np.int64]
     gap_before: NDArray[np.int64]
-    asked_after: NDArray[np.int64]
     lengths: NDArray[np.int64]
     targets: NDArray[np.int64]
 
@@ -75,17 +72,16 @@ def shuffle_ties(log: EventLog, rng: np.random.Generator) -> EventLog:
 
 
 def training_batches(
-    log: EventLog, *, history: int, batch_size: int, new_only: bool, horizon: int, rng: np.random.Generator
+    log: EventLog, *, history: int, batch_size: int, new_only: bool, rng: np.random.Generator
 ) -> Iterator[Batch]:
     """One epoch: every user's events in windows of at most `history`, counted from the newest, in random batches.
 
     With `new_only` an event is a target only where its item is new to the user, the question that evaluation (which
-    masks the history) and a homepage ask. A token's target is drawn from the user's next `horizon` such events, because
-    recommendations are made for a period and not for the very next click. The start token learns to predict first
-    events, and so becomes the vector of a user without history.
+    masks the history) and a homepage ask: what a token learns is the next such event, however many repetitions lie
+    before it. The start token learns to predict first events, and so becomes the vector of a user without history.
     """
     log = shuffle_ties(log, rng)
-    targets = draw_targets(log, first_encounters(log) if new_only else np.ones(len(log), bool), horizon, rng)
+    targets = next_wanted(log, first_encounters(log) if new_only else np.ones(len(log), bool))
     offsets = log.offsets()
     counts = np.diff(offsets)
     windows = -(-counts // history)
@@ -106,28 +102,23 @@ def training_batches(
         yield _pack(log, starts[rows], ends[rows], firsts[rows], targets)
 
 
-def draw_targets(log: EventLog, wanted: NDArray[np.bool_], horizon: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """int64 (n,): for every event, one of its user's next `horizon` wanted events (itself included), drawn at random.
+def next_wanted(log: EventLog, wanted: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """int64 (n,): for every event, its user's next `wanted` event (it may be the event itself); -1 where none is left.
 
-    -1 where none is left. A token looks this up for the event that follows it.
+    A token looks this up for the event that follows it.
     """
-    place = np.flatnonzero(wanted)
-    following = np.searchsorted(place, np.arange(len(log)))  # of the first wanted event at or after each event
-    last = np.searchsorted(place, log.offsets()[1:])[log.users]  # one past the user's last wanted event
-    choices = np.minimum(last - following, horizon)
-    drawn = following + np.floor(rng.random(len(log)) * choices).astype(np.int64)
-    return np.where(choices > 0, place[np.minimum(drawn, len(place) - 1)], -1) if len(place) else following - 1
+    place = np.append(np.flatnonzero(wanted), -1)
+    found = place[np.searchsorted(place[:-1], np.arange(len(log)))]
+    return np.where((found >= 0) & (log.users[found] == log.users), found, -1)
 
 
-def serving_batches(
-    log: EventLog, user_rows: NDArray[np.integer], *, history: int, as_of: int, batch_size: int
-) -> Iterator[Batch]:
-    """The newest `history` events of every user in `user_rows`, in that order; questions are asked at `as_of`."""
+def serving_batches(log: EventLog, user_rows: NDArray[np.integer], *, history: int, batch_size: int) -> Iterator[Batch]:
+    """The newest `history` events of every user in `user_rows`, in that order, without targets."""
     offsets = log.offsets()
     for at in range(0, len(user_rows), batch_size):
         rows = np.asarray(user_rows[at : at + batch_size], np.int64)
         firsts, ends = offsets[rows], offsets[rows + 1]
-        yield _pack(log, np.maximum(ends - history, firsts), ends, firsts, as_of)
+        yield _pack(log, np.maximum(ends - history, firsts), ends, firsts, None)
 
 
 def _pack(
@@ -135,35 +126,28 @@ def _pack(
     starts: NDArray[np.int64],
     ends: NDArray[np.int64],
     firsts: NDArray[np.int64],
-    question: NDArray[np.int64] | int,
+    following: NDArray[np.int64] | None,
 ) -> Batch:
-    """`question`: in training what `draw_targets` gave (the last event is then only a target), else a time."""
-    serving = isinstance(question, int)
+    """`following` (n,): in training, what `next_wanted` gave; the last event of a window is then only a target."""
     lengths = ends - starts
-    place = np.arange(int(lengths.max(initial=0)) + serving)
+    place = np.arange(int(lengths.max(initial=0)) + (following is None))
     shape = (len(starts), len(place))
+    target = np.full(shape, -1, np.int64)
     if len(log) == 0:
-        none, zeros = np.full(shape, -1, np.int64), np.zeros(shape, np.int64)
-        return Batch(none, zeros + START_BEHAVIOUR, zeros, zeros, lengths, none)
+        return Batch(target, np.full(shape, START_BEHAVIOUR), np.zeros(shape, np.int64), lengths, target)
     event = starts[:, None] + place - 1  # token p holds event p - 1 of its window; token 0 is the start
     held = (place > 0) & (place <= lengths[:, None])
     safe = np.where(held, event, 0)
-    times = log.times
-    before = np.where(held & (event > firsts[:, None]), times[safe] - times[np.maximum(safe - 1, 0)], -1)
-    if serving:
-        target = np.full(shape, -1)
-        asked = np.where(held, question - times[safe], -1)
-    else:
-        follows = event + 1
+    gap = np.where(held & (event > firsts[:, None]), log.times[safe] - log.times[np.maximum(safe - 1, 0)], -1)
+    if following is not None:
         # The start token speaks for a user about whom nothing is known; inside a long history that is not the case.
-        known = (follows < ends[:, None]) & ((place > 0) | (starts == firsts)[:, None])
-        target = np.where(known, question[np.where(known, follows, 0)], -1)
-        asked = np.where(held & (target >= 0), times[target] - times[safe], -1)
+        asked = (event + 1 < ends[:, None]) & ((place > 0) | (starts == firsts)[:, None])
+        found = following[np.where(asked, event + 1, 0)]
+        target = np.where(asked & (found >= 0), log.items[found], -1).astype(np.int64)
     return Batch(
         items=np.where(held, log.items[safe], -1).astype(np.int64),
         behaviours=np.where(held, log.behaviours[safe], START_BEHAVIOUR).astype(np.int64),
-        gap_before=gap_codes(before),
-        asked_after=gap_codes(asked),
+        gap_before=gap_codes(gap),
         lengths=lengths,
-        targets=np.where(target >= 0, log.items[target], -1).astype(np.int64),
+        targets=target,
     )

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fashionrec_assets.catalog.event_log import EventLog
 from fashionrec_assets.settings import TwoTowerSettings
@@ -28,9 +29,11 @@ if TYPE_CHECKING:
 
     from fashionrec_assets.towers.losses import NegativeSampler
     from fashionrec_assets.towers.sequences import Batch
-    from fashionrec_assets.towers.two_tower import ItemTensors
+    from fashionrec_assets.towers.two_tower import ItemTensors, TwoTowerModule
 
 GRADIENT_NORM = 5.0
+START_NORM = 2.0
+"""Length of a modality's vector before training, on the average."""
 
 
 class TrainingError(RuntimeError):
@@ -130,7 +133,6 @@ def train_two_tower(
     from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
     from fashionrec_assets.towers.losses import NegativeSampler
-    from fashionrec_assets.towers.two_tower import TwoTowerModule
 
     if len(log) == 0:
         raise TrainingError("no events before the cut: nothing to train on; check the split days against the log")
@@ -152,7 +154,7 @@ def train_two_tower(
         )
         # Steps are large and noisy, and their running average is the better model: it is what is measured and kept.
         average = AveragedModel(model.module, multi_avg_fn=get_ema_multi_avg_fn(settings.weight_average))
-        averaged = replace(model, module=cast(TwoTowerModule, average.module))
+        averaged = replace(model, module=cast("TwoTowerModule", average.module))
         curve: list[TrainingCurve] = []
         best, best_epoch, best_state = -math.inf, 0, copy.deepcopy(averaged.module.state_dict())
         for epoch in range(1, limit + 1):
@@ -164,7 +166,6 @@ def train_two_tower(
                 history=settings.history,
                 batch_size=settings.batch_size,
                 new_only=settings.new_items_only,
-                horizon=settings.target_horizon,
                 rng=rng,
             ):
                 if not (batch.targets >= 0).any():
@@ -213,8 +214,27 @@ def _untrained(log: EventLog, catalog: ItemFeatures, settings: TwoTowerSettings,
         seen = known.modalities[name].values[known.modalities[name].present]
         module.items.get_buffer(f"mean_{name}").copy_(torch.from_numpy(seen.mean(axis=0)))
         module.items.get_buffer(f"scale_{name}").fill_(max(float(seen.std(axis=0).mean()), 1e-6))
+        _start_from_principal_axes(module, name, seen)
     centred = (popularity - popularity.mean()).astype(np.float32)
     return TwoTower(module, settings, model_id, known.item_ids, centred, categories)
+
+
+def _start_from_principal_axes(module: TwoTowerModule, name: str, seen: NDArray[np.float32]) -> None:
+    """Makes the projection of a modality a turned PCA of it: similar content begins with similar vectors.
+
+    Turned at random, because the leading axes of two modalities have nothing to do with each other.
+    """
+    import torch
+
+    weight = cast("torch.nn.Linear", module.items.project[name]).weight
+    centred = (seen - seen.mean(axis=0)).astype(np.float64)
+    _, axes = np.linalg.eigh(centred.T @ centred)
+    kept = axes[:, ::-1][:, : weight.shape[0]]
+    scale = START_NORM * np.sqrt(len(seen)) / max(float(np.linalg.norm(centred @ kept)), 1e-9)
+    kept = kept * scale * float(module.items.get_buffer(f"scale_{name}"))
+    turn = torch.nn.init.orthogonal_(torch.empty(weight.shape[0], kept.shape[1]))
+    with torch.no_grad():
+        weight.copy_(turn @ torch.from_numpy(kept.T.copy()).float())
 
 
 def _loss(

@@ -137,8 +137,7 @@ class UserTower(nn.Module):
     """SASRec (Kang & McAuley 2018) over item vectors of the item tower, with behaviour, position and time gaps.
 
     The transformer's output (intent) is added to the running mean of the item vectors seen so far (taste), so that an
-    untrained tower already recommends what is similar to the history and training only has to improve on that. How much
-    of each depends on how long after the last event the question is asked.
+    untrained tower already recommends what is similar to the history and training only has to improve on that.
     """
 
     def __init__(self, shape: TowerShape) -> None:
@@ -150,13 +149,10 @@ class UserTower(nn.Module):
         self.gap_before = _small(GAPS, dim)
         self.blocks = nn.ModuleList(Block(dim, shape.heads, shape.dropout) for _ in range(shape.layers))
         self.norm, self.out = nn.LayerNorm(dim), nn.Linear(dim, width)
-        self.asked_scale, self.asked_shift = _small(GAPS, dim), _small(GAPS, dim)
-        self.taste_of_behaviour, self.taste_when_asked = _small(START_BEHAVIOUR + 1, 1), _small(GAPS, 1)
+        self.taste_of_behaviour = _small(START_BEHAVIOUR + 1, 1)
         self.dropout = nn.Dropout(shape.dropout)
 
-    def forward(
-        self, vectors: Tensor, held: Tensor, behaviours: Tensor, gap_before: Tensor, asked_after: Tensor
-    ) -> Tensor:
+    def forward(self, vectors: Tensor, held: Tensor, behaviours: Tensor, gap_before: Tensor) -> Tensor:
         """Unit vectors (b, t, dim - 1), one after each token.
 
         `vectors` (b, t, dim - 1): the item of each token; `held` (b, t): whether a token holds an item at all.
@@ -167,9 +163,8 @@ class UserTower(nn.Module):
         x = self.dropout(x + self.behaviour(behaviours) + self.gap_before(gap_before))
         for block in self.blocks:
             x = block(x)
-        intent = self.out(self.norm(x) * (1 + self.asked_scale(asked_after)) + self.asked_shift(asked_after))
         taste = F.normalize((torch.exp(self.taste_of_behaviour(behaviours)) * items).cumsum(1), dim=-1)
-        return F.normalize(torch.exp(self.taste_when_asked(asked_after)) * taste + intent, dim=-1)
+        return F.normalize(taste + self.out(self.norm(x)), dim=-1)
 
 
 class TwoTowerModule(nn.Module):

@@ -131,6 +131,30 @@ def test_the_own_description_is_kept_without_its_bait() -> None:
     assert describe(item).text == "A hat. Soft felt."
 
 
+def test_a_form_in_the_description_is_read_and_the_sales_talk_is_left_out() -> None:
+    item = ItemText(
+        "1",
+        "DROPSHIP long sleeve bottom",
+        "Type: dress | Pattern: dots | Sleeve: three-quarter | Neckline: v-neck | Ships within 48h & free returns.\n"
+        "Check the size chart before buying. 温馨提示：手工测量，存在1-3cm误差。 Soft and light.",
+    )
+    made = describe(item)
+    assert made.text.startswith("A dotted dress with a v-neck and three-quarter sleeves. Soft and light.")
+    assert "Ships" not in made.text
+    assert (
+        Attribute("sleeves", "three-quarter sleeves", "field:description", "Sleeve: three-quarter") in made.attributes
+    )
+    assert made.flags == ("sleeves: title says 'long sleeves', description says 'three-quarter sleeves'",)
+    assert unsupported_claims(made, item) == []
+
+
+def test_latin_letters_inside_chinese_words_belong_to_them() -> None:
+    assert (
+        describe(ItemText("1", "显瘦包邮宽松蓝色T恤男 V领")).text
+        == "A blue t-shirt with a loose fit and a v-neck, for men."
+    )
+
+
 def test_an_item_nobody_describes_still_gets_a_text() -> None:
     made = describe(ItemText("1"))
     assert made.text == "A fashion item."

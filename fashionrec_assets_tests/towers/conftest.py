@@ -31,7 +31,6 @@ SETTINGS = TwoTowerSettings(
     patience=6,
     learning_rate=1e-2,
     negatives=64,
-    target_horizon=1,
     weight_average=0.9,
 )
 

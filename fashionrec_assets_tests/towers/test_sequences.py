@@ -4,9 +4,9 @@ import numpy as np
 
 from fashionrec_assets.catalog.event_log import EventLog
 from fashionrec_assets.towers.sequences import (
-    draw_targets,
     first_encounters,
     gap_codes,
+    next_wanted,
     serving_batches,
     shuffle_ties,
     training_batches,
@@ -33,20 +33,17 @@ def test_first_encounters() -> None:
 
 def test_a_training_batch_asks_for_the_next_item_when_it_is_new() -> None:
     log = log_of([(3, 100), (5, 160), (3, 300), (7, 90_000)])
-    (batch,) = training_batches(log, history=10, batch_size=4, new_only=True, horizon=1, rng=np.random.default_rng(0))
+    (batch,) = training_batches(log, history=10, batch_size=4, new_only=True, rng=np.random.default_rng(0))
     assert batch.items.tolist() == [[-1, 3, 5, 3]]
     assert batch.targets.tolist() == [[3, 5, 7, 7]]
     assert batch.gap_before.tolist() == [[0, 0, *gap_codes(np.array([60, 140]))]]
-    assert batch.asked_after.tolist() == [[0, *gap_codes(np.array([60, 89_840, 89_700]))]]
-    (batch,) = training_batches(log, history=10, batch_size=4, new_only=False, horizon=1, rng=np.random.default_rng(0))
+    (batch,) = training_batches(log, history=10, batch_size=4, new_only=False, rng=np.random.default_rng(0))
     assert batch.targets.tolist() == [[3, 5, 3, 7]]
 
 
 def test_long_histories_are_cut_from_the_newest_and_start_only_once() -> None:
     log = log_of([(k, k) for k in range(5)])
-    batches = list(
-        training_batches(log, history=2, batch_size=1, new_only=True, horizon=1, rng=np.random.default_rng(0))
-    )
+    batches = list(training_batches(log, history=2, batch_size=1, new_only=True, rng=np.random.default_rng(0)))
     seen = sorted((b.items[0].tolist(), b.targets[0].tolist()) for b in batches)
     assert seen == [([-1], [0]), ([-1, 1], [-1, 2]), ([-1, 3], [-1, 4])]
 
@@ -54,27 +51,16 @@ def test_long_histories_are_cut_from_the_newest_and_start_only_once() -> None:
 def test_every_new_item_is_a_target_once_unless_it_opens_a_later_window() -> None:
     rng = np.random.default_rng(0)
     log = log_of(*[[(int(i), t) for t, i in enumerate(rng.permutation(9)[:n])] for n in (1, 4, 9, 2)])
-    batches = training_batches(log, history=50, batch_size=2, new_only=True, horizon=1, rng=rng)
+    batches = training_batches(log, history=50, batch_size=2, new_only=True, rng=rng)
     targets = np.concatenate([b.targets[b.targets >= 0] for b in batches])
     assert sorted(targets) == sorted(log.items)
 
 
-def test_a_target_is_one_of_the_next_few_wanted_events_of_the_same_user() -> None:
-    log = log_of([(k, k) for k in range(6)], [(7, 0), (8, 1)])
-    wanted = np.array([True, True, False, True, True, True, False, True])
-    rng = np.random.default_rng(0)
-    draws = np.stack([draw_targets(log, wanted, 2, rng) for _ in range(60)])
-    assert [sorted(set(column)) for column in draws.T.tolist()] == [
-        [0, 1],
-        [1, 3],
-        [3, 4],
-        [3, 4],
-        [4, 5],
-        [5],
-        [7],
-        [7],
-    ]
-    assert draw_targets(log, np.zeros(8, bool), 2, rng).tolist() == [-1] * 8
+def test_the_next_wanted_event_is_the_same_users() -> None:
+    log = log_of([(k, k) for k in range(4)], [(7, 0), (8, 1)], [(1, 1)])
+    wanted = np.array([True, False, True, False, False, True, False])
+    assert next_wanted(log, wanted).tolist() == [0, 2, 2, -1, 5, 5, -1]
+    assert next_wanted(log, np.zeros(7, bool)).tolist() == [-1] * 7
 
 
 def test_ties_are_shuffled_and_nothing_else() -> None:
@@ -87,14 +73,13 @@ def test_ties_are_shuffled_and_nothing_else() -> None:
     )
 
 
-def test_serving_asks_after_the_last_event() -> None:
+def test_serving_reads_the_newest_events() -> None:
     log = log_of([(3, 0), (5, 60)], [], [(1, 0), (2, 1), (4, 2)])
-    (batch,) = serving_batches(log, np.array([2, 1, 0]), history=2, as_of=120, batch_size=9)
+    (batch,) = serving_batches(log, np.array([2, 1, 0]), history=2, batch_size=9)
     assert batch.items.tolist() == [[-1, 2, 4], [-1, -1, -1], [-1, 3, 5]]
     assert batch.lengths.tolist() == [2, 0, 2]
-    assert batch.asked_after[:, 2].tolist() == [*gap_codes(np.array([118])), 0, *gap_codes(np.array([60]))]
 
 
 def test_an_empty_log_serves_start_tokens() -> None:
-    (batch,) = serving_batches(log_of([], []), np.array([0, 1]), history=2, as_of=5, batch_size=9)
+    (batch,) = serving_batches(log_of([], []), np.array([0, 1]), history=2, batch_size=9)
     assert batch.items.tolist() == [[-1], [-1]]

@@ -67,7 +67,7 @@ def test_a_missing_image_is_a_learned_vector_whatever_its_row_holds(world, train
 
 def test_the_future_cannot_change_earlier_outputs(world, trained) -> None:
     module = trained.model.module
-    (batch,) = serving_batches(world.past, np.array([0]), history=10, as_of=world.cut, batch_size=1)
+    (batch,) = serving_batches(world.past, np.array([0]), history=10, batch_size=1)
     changed = replace(batch, items=batch.items.copy(), behaviours=batch.behaviours.copy())
     changed.items[0, 6:] = (changed.items[0, 6:] + 11) % world.warm
     changed.behaviours[0, 6:] = (changed.behaviours[0, 6:] + 1) % 4
