@@ -9,7 +9,7 @@ from fashionrec_assets.embeddings.reading import IMAGE_STORE, TEXT_STORE, vector
 from fashionrec_assets.resources.shop import Shop
 from fashionrec_assets.towers.features import ItemFeatures
 
-CATEGORIES = ("product_type", "colour", "pattern", "section", "brand", "family_id")
+CATEGORIES = ("product_type", "colour", "pattern", "section", "gender", "brand", "family_id")
 """The columns of `items` that the item tower embeds."""
 
 VECTOR_STORE = "item_vectors"
