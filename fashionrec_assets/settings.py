@@ -121,8 +121,8 @@ class TwoTowerSettings(Section):
     learning_rate: float = Field(5e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     weight_average: float = Field(0.99, ge=0, lt=1, description="decay per step of the running average that is served")
-    epochs: int = Field(20, ge=1)
-    patience: int = Field(3, ge=1, description="epochs without a better validation NDCG before training stops")
+    epochs: int = Field(8, ge=1)
+    patience: int = Field(2, ge=1, description="epochs without a better validation NDCG before training stops")
     retrain_share: float = Field(0.01, ge=0, le=1, description="retrain once this share of events has changed")
 
 
@@ -228,12 +228,22 @@ class Settings(BaseSettings):
             draft.replace(path)
 
     def value(self, path: str) -> Any:
-        """The JSON value at a dotted path, such as `two_tower.epochs` or `clip`. Raises AttributeError if unknown."""
+        """The JSON value at a dotted path, such as `two_tower.epochs` or `clip`. Raises AttributeError if unknown.
+
+        Of a section, the settings that say when or how fast rather than what (`SCHEDULING`) are left out: they must
+        not make anything stale.
+        """
         found: Any = self
         for part in path.split("."):
             found = getattr(found, part)
-        return TypeAdapter(Any).dump_python(found, mode="json")
+        value = TypeAdapter(Any).dump_python(found, mode="json")
+        return (
+            {name: one for name, one in value.items() if name not in SCHEDULING} if isinstance(value, dict) else value
+        )
 
+
+SCHEDULING = frozenset({"retrain_share", "encode_batch"})
+"""Settings that change when work is done or in what portions, but not what comes out."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "demo": {},

@@ -32,13 +32,12 @@ if TYPE_CHECKING:
     from fashionrec_assets.embeddings.sentences import SentenceEncoder
 
 CLIP = Stage(
-    "clip_model", "model", version="1", upstream=("grounded_crops", "clarified_descriptions"), settings=("seed",)
+    "clip_model", "model", version="1", upstream=("grounded_crops", "clarified_descriptions"), settings=("clip", "seed")
 )
 IMAGES = Stage("image_embeddings", "item", version="1", rows="SELECT item_id FROM crops", upstream=("grounded_crops",))
 TEXTS = Stage("text_embeddings", "item", version="1", rows="SELECT item_id, text FROM descriptions", reads=("text",))
 TEXT_MODEL = Stage("text_model", "model", version="1")
 
-TRAINING_SETTINGS_IGNORED = {"retrain_share", "encode_batch"}
 REFERENCE = "reference.json"
 
 
@@ -51,22 +50,21 @@ def clip_model(shop: ShopParam) -> dg.MaterializeResult:
     """The CLIP model in force: trained on the catalog's own (crop, description) pairs, or a pretrained one by name."""
     with shop.stage(CLIP) as run:
         settings = shop.settings.clip
-        recipe = digest(settings.model_dump(mode="json", exclude=TRAINING_SETTINGS_IGNORED))
         planned = run.plan_model(
             {} if settings.model else _training_pairs(shop, settings.max_pairs),
             tolerance=settings.retrain_share,
             exists=shop.version_or_none(CLIP.name) is not None,
-            recipe=recipe,
             text="" if settings.model else Encoders(shop).text_id,
         )
         if planned.plan.todo:
-            version = _reference(shop, recipe) if settings.model else _train(shop, run, planned)
+            version = _reference(shop, planned) if settings.model else _train(shop, run, planned)
             with shop.warehouse.writer() as connection:
                 ledger.record_model(connection, planned, version)
             shop.artifacts.prune(CLIP.name, [version])
         elif planned.gone:
+            version = shop.version(CLIP.name)
             with shop.warehouse.writer() as connection:
-                ledger.forget_training_rows(connection, planned, shop.version(CLIP.name))
+                ledger.forget_training_rows(connection, planned, version)
         return materialized(run, changed_share_since_training=round(planned.share, 4), **_clip_shown(shop))
 
 
@@ -202,14 +200,14 @@ def _train(shop: Shop, run: StageRun, planned: ModelPlan) -> str:
     return version
 
 
-def _reference(shop: Shop, recipe: str) -> str:
+def _reference(shop: Shop, planned: ModelPlan) -> str:
     """A pretrained model is not copied: the artifact names it, and its version follows its weights."""
     from fashionrec_assets.embeddings.clip import ClipEncoder
 
     settings = shop.settings.clip
     assert settings.model is not None
     model_id = ClipEncoder(settings.model, pretrained=settings.pretrained).model_id
-    version = digest([model_id, recipe])[:16]
+    version = digest([model_id, planned.plan.code_fp])[:16]
     with shop.artifacts.write(CLIP.name, version) as folder:
         named = {"model": settings.model, "pretrained": settings.pretrained, "model_id": model_id}
         (folder / REFERENCE).write_text(json.dumps(named, indent=2), "utf-8")

@@ -8,10 +8,11 @@ declarations. Does not belong here: what the tables mean (`tables.py` of each ro
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 import pyarrow as pa
@@ -71,6 +72,7 @@ class Warehouse:
         self.path = path
         self.settings = settings
         self.tables = {table.name: table for table in tables if not table.parquet}
+        self._in_use = threading.local()
         self._lock = FileLock(str(path) + ".lock", timeout=settings.lock_timeout_s, is_singleton=True)
 
     @contextmanager
@@ -82,11 +84,12 @@ class Warehouse:
         if not self.path.exists():
             with self.writer():
                 pass
-        connection = self._connect(read_only=True)
-        try:
-            yield connection
-        finally:
-            connection.close()
+        with self._noted("read"):
+            connection = self._connect(read_only=True)
+            try:
+                yield connection
+            finally:
+                connection.close()
 
     @contextmanager
     def writer(self) -> Generator[Connection]:
@@ -96,7 +99,7 @@ class Warehouse:
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with self._lock.acquire():
+            with self._noted("write"), self._lock.acquire():
                 connection = self._connect(read_only=False)
                 try:
                     for table in self.tables.values():
@@ -113,6 +116,18 @@ class Warehouse:
                     connection.close()
         except Timeout as error:
             raise self._busy() from error
+
+    @contextmanager
+    def _noted(self, mode: Literal["read", "write"]) -> Generator[None]:
+        """Readers may stand inside readers; anything else in one thread would wait for itself."""
+        outer = getattr(self._in_use, "mode", None)
+        if outer is not None and (outer, mode) != ("read", "read"):
+            raise RuntimeError("this thread already has the warehouse open: close that block before opening another")
+        self._in_use.mode = mode
+        try:
+            yield
+        finally:
+            self._in_use.mode = outer
 
     def _busy(self) -> WarehouseBusyError:
         return WarehouseBusyError(

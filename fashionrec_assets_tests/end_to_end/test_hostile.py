@@ -21,7 +21,12 @@ def bomb() -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
     header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+        + chunk(b"IEND", b"")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +67,9 @@ def hostile(small_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     return place, place.run()
 
 
-def test_the_rest_of_the_shop_goes_through(hostile: tuple[Place, RunResult], first_run: tuple[Place, RunResult]) -> None:
+def test_the_rest_of_the_shop_goes_through(
+    hostile: tuple[Place, RunResult], first_run: tuple[Place, RunResult]
+) -> None:
     _, result = hostile
     assert result.success, result.errors
     assert result.checks.failed == []
@@ -72,9 +79,7 @@ def test_the_rest_of_the_shop_goes_through(hostile: tuple[Place, RunResult], fir
 def test_every_hostile_row_is_refused_or_flagged_with_its_reason(hostile: tuple[Place, RunResult]) -> None:
     place, _ = hostile
     with place.shop().warehouse.reader() as connection:
-        status = dict(
-            connection.execute("SELECT item_id, image_status FROM items WHERE item_id LIKE 'h-%'").fetchall()
-        )
+        status = dict(connection.execute("SELECT item_id, image_status FROM items WHERE item_id LIKE 'h-%'").fetchall())
         rejects = connection.execute("SELECT table_name, line, reason, value, row_kept FROM rejects").fetchall()
         titles = dict(connection.execute("SELECT item_id, title FROM items WHERE item_id LIKE 'h-%'").fetchall())
     assert status["h-up"] == status["h-abs"] == "escaping"

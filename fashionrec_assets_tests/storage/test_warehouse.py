@@ -108,6 +108,13 @@ def test_a_file_that_is_no_database_is_reported_with_the_remedy(tmp_path: Path) 
         content(open_warehouse(tmp_path))
 
 
+def test_a_block_inside_a_block_is_refused_at_once_instead_of_waiting_for_itself(tmp_path: Path) -> None:
+    warehouse = open_warehouse(tmp_path)
+    with warehouse.writer(), pytest.raises(RuntimeError, match="already has the warehouse open"):
+        content(warehouse)
+    assert content(warehouse) == []
+
+
 HOLD = """
 import sys, time
 from pathlib import Path
