@@ -43,4 +43,5 @@ def place(first_run: tuple[Place, RunResult], tmp_path: Path) -> Place:
 def fresh(small_raw: Path, tmp_path: Path) -> Place:
     """A copy of the shop with an empty home."""
     shutil.copytree(small_raw, tmp_path / "fresh" / "shop", copy_function=shutil.copy2)
+    shutil.copytree(small_raw.parent / "shop_truth", tmp_path / "fresh" / "shop_truth")
     return Place(tmp_path / "fresh" / "shop", tmp_path / "fresh" / "home")

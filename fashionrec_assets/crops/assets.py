@@ -50,7 +50,8 @@ def grounded_crops(shop: ShopParam) -> dg.MaterializeResult:
         def compute(keys: list[str]) -> Made:
             with shop.warehouse.reader() as connection:
                 rows = connection.execute(
-                    f"SELECT item_id, image_ref, kind FROM ({STAGE.rows}) WHERE item_id IN (SELECT unnest(?)) ORDER BY 1",
+                    f"SELECT item_id, image_ref, kind FROM ({STAGE.rows}) "
+                    "WHERE item_id IN (SELECT unnest(?)) ORDER BY 1",
                     [keys],
                 ).fetchall()
             read: list[tuple[str, str | None, Any]] = []

@@ -13,7 +13,7 @@ DESCRIPTIONS = Table(
         Column(
             "attributes",
             'STRUCT("name" VARCHAR, "value" VARCHAR, source VARCHAR, evidence VARCHAR)[]',
-            "what the text says, each with the source it was read from (title, field or photo) and the words found there",
+            "what the text says, each with its source (title, field or photo) and the words found there",
         ),
         Column("flags", "VARCHAR[]", "what was dropped, contradicted or missing"),
         Column("provider", "VARCHAR", "the provider that wrote it"),

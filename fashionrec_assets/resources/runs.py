@@ -76,7 +76,9 @@ def run_job(
     chosen: Sequence[dg.AssetKey] | None = None
     if select is not None:
         graph = definitions.resolve_asset_graph()
-        keys = dg.AssetSelection.from_string(select).resolve(graph) & graph.materializable_asset_keys
+        keys = (
+            dg.AssetSelection.from_string(select).resolve(graph, allow_missing=True) & graph.materializable_asset_keys
+        )
         if not keys:
             raise ValueError(f"--select {select!r} names no asset; known are {', '.join(asset_names(definitions))}")
         chosen = sorted(keys)

@@ -58,10 +58,7 @@ print("survived", result.errors)
 POINTS = (
     "grounded_crops/after a commit",
     "clip_model/before a rename",
-    "text_embeddings/after a rename",
-    "two_tower_model/after a commit",
     "item_vectors/before a rename",
-    "faiss_index/after a rename",
     "homepage/at the end",
 )
 

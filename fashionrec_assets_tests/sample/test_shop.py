@@ -44,7 +44,7 @@ def test_the_files_are_of_the_native_contract(shop: ShopSummary) -> None:
     users = pd.read_csv(shop.out / "users.csv", dtype=str)
     assert list(users.columns) == ["user_id", "gender", "age", "city"]
     assert len(users) == USERS == users["user_id"].nunique()
-    assert set(row[0] for row in good) <= set(users["user_id"])
+    assert {row[0] for row in good} <= set(users["user_id"])
 
 
 def test_counts_are_as_asked_and_as_reported(shop: ShopSummary) -> None:
