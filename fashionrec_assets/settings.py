@@ -36,138 +36,189 @@ class Section(BaseModel):
 
 
 class StorageSettings(Section):
-    buckets: int = Field(64, ge=1, description="hash buckets a per-item artifact is spread over")
-    lock_timeout_s: float = Field(120.0, gt=0, description="how long to wait for another process's transaction")
-    memory_limit: str = Field("2GB", description="DuckDB's memory limit; beyond it, DuckDB spills to disk")
-    threads: int = Field(2, ge=1, description="DuckDB's threads")
+    buckets: int = Field(default=64, ge=1, description="hash buckets a per-item artifact is spread over")
+    lock_timeout_s: float = Field(default=120.0, gt=0, description="how long to wait for another process's transaction")
+    memory_limit: str = Field(default="2GB", description="DuckDB's memory limit; beyond it, DuckDB spills to disk")
+    threads: int = Field(default=2, ge=1, description="DuckDB's threads")
 
 
 class CatalogSettings(Section):
-    max_image_pixels: int = Field(40_000_000, ge=1, description="photos with more pixels are refused as oversized")
-    max_image_bytes: int = Field(50_000_000, ge=1, description="photo files with more bytes are refused as oversized")
-    max_title_chars: int = Field(2_000, ge=1, description="longer titles are rejected")
-    max_text_chars: int = Field(20_000, ge=1, description="longer descriptions are rejected")
-    earliest_event: str = Field("2005-01-01", description="events before this day are impossible")
-    latest_event: str | None = Field(
-        None, description="events after this UTC time are in the future; None means now, on the day of the run"
+    max_image_pixels: int = Field(
+        default=40_000_000, ge=1, description="photos with more pixels are refused as oversized"
     )
-    bot_events_per_day: int = Field(400, ge=1, description="a user with more events on one day is flagged as a bot")
-    session_gap_minutes: int = Field(30, ge=1, description="a longer pause starts a new session")
+    max_image_bytes: int = Field(
+        default=50_000_000, ge=1, description="photo files with more bytes are refused as oversized"
+    )
+    max_title_chars: int = Field(default=2_000, ge=1, description="longer titles are rejected")
+    max_text_chars: int = Field(default=20_000, ge=1, description="longer descriptions are rejected")
+    earliest_event: str = Field(default="2005-01-01", description="events before this day are impossible")
+    latest_event: str | None = Field(
+        default=None, description="events after this UTC time are in the future; None means now, on the day of the run"
+    )
+    bot_events_per_day: int = Field(
+        default=400, ge=1, description="a user with more events on one day is flagged as a bot"
+    )
+    session_gap_minutes: int = Field(default=30, ge=1, description="a longer pause starts a new session")
 
 
 class SplitSettings(Section):
-    validation_days: int | None = Field(None, ge=1, description="None: the source's own default")
-    test_days: int | None = Field(None, ge=1, description="None: the source's own default")
+    validation_days: int | None = Field(default=None, ge=1, description="None: the source's own default")
+    test_days: int | None = Field(default=None, ge=1, description="None: the source's own default")
 
 
 class CropSettings(Section):
     provider: Literal["segmentation", "whole_image"] = "segmentation"
-    margin: float = Field(0.04, ge=0, le=0.5, description="share of the box's size added on every side")
-    min_area: float = Field(0.02, ge=0, le=1, description="a smaller share of the photo is not a garment: fall back")
-    max_side: int = Field(320, ge=32, description="pixels; crops are stored no larger than this")
-    jpeg_quality: int = Field(90, ge=1, le=100)
+    margin: float = Field(default=0.04, ge=0, le=0.5, description="share of the box's size added on every side")
+    min_area: float = Field(
+        default=0.02, ge=0, le=1, description="a smaller share of the photo is not a garment: fall back"
+    )
+    max_side: int = Field(default=320, ge=32, description="pixels; crops are stored no larger than this")
+    jpeg_quality: int = Field(default=90, ge=1, le=100)
 
 
 class DescriptionSettings(Section):
     provider: Literal["deterministic"] = "deterministic"
-    max_chars: int = Field(400, ge=40)
+    max_chars: int = Field(default=400, ge=40)
 
 
 class ClipSettings(Section):
     model: str | None = Field(
-        None,
+        default=None,
         description="open_clip model name, `hf-hub:` id or local folder; None trains the compact model on this catalog",
     )
-    pretrained: str | None = Field(None, description="open_clip pretrained tag or weights file, with `model`")
-    image_height: int = Field(96, ge=16)
-    image_width: int = Field(64, ge=16)
-    embed_dim: int = Field(128, ge=8)
-    epochs: int = Field(8, ge=1, description="most epochs on a large catalog; see `least_presented` for a small one")
+    pretrained: str | None = Field(default=None, description="open_clip pretrained tag or weights file, with `model`")
+    image_height: int = Field(default=96, ge=16)
+    image_width: int = Field(default=64, ge=16)
+    embed_dim: int = Field(default=128, ge=8)
+    epochs: int = Field(
+        default=8, ge=1, description="most epochs on a large catalog; see `least_presented` for a small one"
+    )
     least_presented: int = Field(
-        10_000,
+        default=10_000,
         ge=0,
         description="pairs shown in total at the least: a small catalog gets more epochs until it is reached",
     )
-    patience: int = Field(5, ge=1, description="epochs without a better held-out retrieval before training stops")
-    batch_size: int = Field(128, ge=2)
-    learning_rate: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(0.1, ge=0)
-    max_train_seconds: float | None = Field(None, gt=0, description="None: no limit; a limit gives up determinism")
-    retrain_share: float = Field(0.2, ge=0, le=1, description="retrain once this share of the pairs has changed")
-    max_pairs: int = Field(50_000, ge=2, description="pairs trained on; a larger catalog is sampled by a stable hash")
-    encode_batch: int = Field(64, ge=1)
+    patience: int = Field(
+        default=5, ge=1, description="epochs without a better held-out retrieval before training stops"
+    )
+    batch_size: int = Field(default=128, ge=2)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.1, ge=0)
+    max_train_seconds: float | None = Field(
+        default=None, gt=0, description="None: no limit; a limit gives up determinism"
+    )
+    retrain_share: float = Field(
+        default=0.2, ge=0, le=1, description="retrain once this share of the pairs has changed"
+    )
+    max_pairs: int = Field(
+        default=50_000, ge=2, description="pairs trained on; a larger catalog is sampled by a stable hash"
+    )
+    encode_batch: int = Field(default=64, ge=1)
 
 
 class TextSettings(Section):
     model: str | None = Field(
-        None, description="sentence-transformers name or local folder; None is the hash-verified MiniLM package"
+        default=None, description="sentence-transformers name or local folder; None is the hash-verified MiniLM package"
     )
-    encode_batch: int = Field(64, ge=1)
+    encode_batch: int = Field(default=64, ge=1)
 
 
 class TwoTowerSettings(Section):
-    dim: int = Field(64, ge=4)
-    history: int = Field(50, ge=1, description="most recent events the user tower reads")
-    layers: int = Field(1, ge=1)
-    heads: int = Field(2, ge=1)
-    dropout: float = Field(0.2, ge=0, lt=1)
-    id_dropout: float = Field(0.2, ge=0, lt=1, description="share of items whose ID embedding is hidden in a step")
-    negatives: int = Field(1024, ge=1, description="sampled negatives shared by a batch; all items if that many")
-    uniform_negatives: float = Field(0.5, ge=0, le=1, description="share of them drawn uniformly, not by popularity")
-    new_items_only: bool = Field(True, description="learn only from events whose item is new to their user")
-    popularity_half_life_days: float = Field(7.0, gt=0, description="an event this old counts half as popularity")
-    temperature: float = Field(0.1, gt=0)
-    batch_size: int = Field(64, ge=2)
-    learning_rate: float = Field(5e-3, gt=0)
-    weight_decay: float = Field(1e-4, ge=0)
-    weight_average: float = Field(0.99, ge=0, lt=1, description="decay per step of the running average that is served")
-    epochs: int = Field(8, ge=1)
-    patience: int = Field(2, ge=1, description="epochs without a better validation NDCG before training stops")
-    retrain_share: float = Field(0.01, ge=0, le=1, description="retrain once this share of events has changed")
+    dim: int = Field(default=64, ge=4)
+    history: int = Field(default=50, ge=1, description="most recent events the user tower reads")
+    layers: int = Field(default=1, ge=1)
+    heads: int = Field(default=2, ge=1)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    id_dropout: float = Field(
+        default=0.2, ge=0, lt=1, description="share of items whose ID embedding is hidden in a step"
+    )
+    negatives: int = Field(
+        default=1024, ge=1, description="sampled negatives shared by a batch; all items if that many"
+    )
+    uniform_negatives: float = Field(
+        default=0.5, ge=0, le=1, description="share of them drawn uniformly, not by popularity"
+    )
+    new_items_only: bool = Field(default=True, description="learn only from events whose item is new to their user")
+    popularity_half_life_days: float = Field(
+        default=7.0, gt=0, description="an event this old counts half as popularity"
+    )
+    temperature: float = Field(default=0.1, gt=0)
+    batch_size: int = Field(default=64, ge=2)
+    learning_rate: float = Field(default=5e-3, gt=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    weight_average: float = Field(
+        default=0.99, ge=0, lt=1, description="decay per step of the running average that is served"
+    )
+    epochs: int = Field(default=8, ge=1)
+    patience: int = Field(default=2, ge=1, description="epochs without a better validation NDCG before training stops")
+    retrain_share: float = Field(default=0.01, ge=0, le=1, description="retrain once this share of events has changed")
 
 
 class IndexSettings(Section):
-    flat_up_to: int = Field(200_000, ge=1, description="items up to which the exact Flat index is used")
-    hnsw_up_to: int = Field(3_000_000, ge=1, description="items up to which HNSW is used; IVF-PQ beyond")
-    recall_target: float = Field(0.95, gt=0, le=1, description="recall@10 of exact search below which a check fails")
-    recall_sample: int = Field(500, ge=1, description="queries used to measure that recall")
-    build_threads: int = Field(1, ge=1, description="threads of a build; more than 1 gives up equal bytes with HNSW")
-    hnsw_m: int = Field(32, ge=2, description="links a node keeps in the HNSW graph")
-    hnsw_ef_construction: int = Field(200, ge=8, description="candidates looked at when a node is linked")
-    ivf_train_per_list: int = Field(64, ge=1, description="training vectors for each IVF list")
-    ivf_refine_factor: int = Field(10, ge=1, description="IVF-PQ candidates scored again; tuning may raise it")
+    flat_up_to: int = Field(default=200_000, ge=1, description="items up to which the exact Flat index is used")
+    hnsw_up_to: int = Field(default=3_000_000, ge=1, description="items up to which HNSW is used; IVF-PQ beyond")
+    recall_target: float = Field(
+        default=0.95, gt=0, le=1, description="recall@10 of exact search below which a check fails"
+    )
+    recall_sample: int = Field(default=500, ge=1, description="queries used to measure that recall")
+    build_threads: int = Field(
+        default=1, ge=1, description="threads of a build; more than 1 gives up equal bytes with HNSW"
+    )
+    hnsw_m: int = Field(default=32, ge=2, description="links a node keeps in the HNSW graph")
+    hnsw_ef_construction: int = Field(default=200, ge=8, description="candidates looked at when a node is linked")
+    ivf_train_per_list: int = Field(default=64, ge=1, description="training vectors for each IVF list")
+    ivf_refine_factor: int = Field(default=10, ge=1, description="IVF-PQ candidates scored again; tuning may raise it")
 
 
 class RecommendationSettings(Section):
-    homepage_size: int = Field(20, ge=1)
-    similar_size: int = Field(12, ge=1)
-    evidence_items: int = Field(3, ge=1, le=10, description="events of the user's own history cited for an item")
-    evidence_similarity: float = Field(
-        0.1, ge=0, lt=1, description="cosine in the two-tower space below which an item of the history is not cited"
+    homepage_size: int = Field(default=20, ge=1)
+    similar_size: int = Field(default=12, ge=1)
+    evidence_items: int = Field(
+        default=3, ge=1, le=10, description="events of the user's own history cited for an item"
     )
-    repeat_purchases: bool = Field(False, description="whether an item the user bought may be shown to them again")
-    show_seen: bool = Field(True, description="whether an item the user looked at but did not buy may be shown")
-    popular_days: int = Field(7, ge=1, description="popularity counts this many last days of the log, more if too few")
-    popular_size: int = Field(200, ge=1, description="items kept for users without a usable vector")
-    image_weight: float = Field(0.5, ge=0, le=1, description="weight of photos in item similarity; the rest is text")
+    evidence_similarity: float = Field(
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="cosine in the two-tower space below which an item of the history is not cited",
+    )
+    repeat_purchases: bool = Field(
+        default=False, description="whether an item the user bought may be shown to them again"
+    )
+    show_seen: bool = Field(default=True, description="whether an item the user looked at but did not buy may be shown")
+    popular_days: int = Field(
+        default=7, ge=1, description="popularity counts this many last days of the log, more if too few"
+    )
+    popular_size: int = Field(default=200, ge=1, description="items kept for users without a usable vector")
+    image_weight: float = Field(
+        default=0.5, ge=0, le=1, description="weight of photos in item similarity; the rest is text"
+    )
 
 
 class EvaluationSettings(Section):
     k: tuple[int, ...] = (10, 20)
     target_behaviours: tuple[Behaviour, ...] = ("pv", "fav", "cart", "buy")
-    bootstrap: int = Field(1000, ge=10)
-    recent_days: int = Field(3, ge=1, description="window of the recent-popularity baseline")
-    ease_max_items: int = Field(20_000, ge=1, description="EASE inverts a dense matrix over warm items; skipped beyond")
+    bootstrap: int = Field(default=1000, ge=10)
+    recent_days: int = Field(default=3, ge=1, description="window of the recent-popularity baseline")
+    ease_max_items: int = Field(
+        default=20_000, ge=1, description="EASE inverts a dense matrix over warm items; skipped beyond"
+    )
     max_users: int | None = Field(
-        None, ge=1, description="evaluate a seeded sample of the users with a history; None: all"
+        default=None, ge=1, description="evaluate a seeded sample of the users with a history; None: all"
     )
     max_cold_users: int | None = Field(
-        2_000, ge=1, description="and of those without: most methods show them all one list; None: all"
+        default=2_000, ge=1, description="and of those without: most methods show them all one list; None: all"
     )
-    knn_exponent: float = Field(0.2, ge=0, le=1, description="item-kNN: 0.5 is the cosine, less favours popular items")
-    knn_shrink: float = Field(10.0, ge=0, description="item-kNN: pulls similarities that rest on few people to zero")
-    knn_neighbours: int | None = Field(None, ge=1, description="item-kNN: neighbours kept per item; None keeps all")
-    ease_regularisation: float = Field(100.0, gt=0, description="EASE: lambda, in squared interactions")
+    knn_exponent: float = Field(
+        default=0.2, ge=0, le=1, description="item-kNN: 0.5 is the cosine, less favours popular items"
+    )
+    knn_shrink: float = Field(
+        default=10.0, ge=0, description="item-kNN: pulls similarities that rest on few people to zero"
+    )
+    knn_neighbours: int | None = Field(
+        default=None, ge=1, description="item-kNN: neighbours kept per item; None keeps all"
+    )
+    ease_regularisation: float = Field(default=100.0, gt=0, description="EASE: lambda, in squared interactions")
 
 
 class Settings(BaseSettings):
@@ -177,12 +228,14 @@ class Settings(BaseSettings):
         env_prefix="FASHIONREC_", env_nested_delimiter="__", frozen=True, extra="forbid", validate_default=True
     )
 
-    home: Path = Field(DEFAULT_HOME, description="warehouse, artifacts, reports and the Dagster instance live here")
-    raw: Path = Field(DEFAULT_RAW, description="folder of the raw files")
-    source: str = Field("taobao", description="name of the source class that reads `raw`")
+    home: Path = Field(
+        default=DEFAULT_HOME, description="warehouse, artifacts, reports and the Dagster instance live here"
+    )
+    raw: Path = Field(default=DEFAULT_RAW, description="folder of the raw files")
+    source: str = Field(default="taobao", description="name of the source class that reads `raw`")
     preset: Preset = "demo"
     seed: int = 17
-    truth: Path | None = Field(None, description="folder of the sample shop's truth; only evaluation reads it")
+    truth: Path | None = Field(default=None, description="folder of the sample shop's truth; only evaluation reads it")
 
     storage: StorageSettings = StorageSettings()
     catalog: CatalogSettings = CatalogSettings()

@@ -6,7 +6,6 @@ import itertools
 
 import dagster as dg
 
-from fashionrec_assets.catalog.assets import interactions, items, sessions, splits, users
 from fashionrec_assets.catalog.reading import cuts, interactions_file
 from fashionrec_assets.catalog.tables import INTERACTIONS, ITEMS, REJECTS, SESSIONS, SPLITS, USERS
 from fashionrec_assets.resources.glue import ShopParam, error, table_checks, warn
@@ -17,7 +16,7 @@ MOST_BROKEN_PHOTOS = 0.05
 
 
 @dg.asset_check(
-    asset=splits,
+    asset="splits",
     blocking=True,
     description="fit, validation and test follow each other in time without overlap or gap.",
 )
@@ -46,7 +45,7 @@ def splits_do_not_leak(shop: ShopParam) -> dg.AssetCheckResult:
     )
 
 
-@dg.asset_check(asset=interactions, description=f"At most {MOST_REJECTED:.0%} of the log's rows are rejected.")
+@dg.asset_check(asset="interactions", description=f"At most {MOST_REJECTED:.0%} of the log's rows are rejected.")
 def few_events_are_rejected(shop: ShopParam) -> dg.AssetCheckResult:
     with shop.warehouse.reader() as connection:
         accepted = one_row(connection, "SELECT count(*) FROM read_parquet(?)", [str(interactions_file(shop))])
@@ -59,7 +58,7 @@ def few_events_are_rejected(shop: ShopParam) -> dg.AssetCheckResult:
     return warn(share <= MOST_REJECTED, f"{bad} rejected, {good} accepted ({share:.2%})", rejected_share=share)
 
 
-@dg.asset_check(asset=items, description=f"At most {MOST_BROKEN_PHOTOS:.0%} of the photos named cannot be used.")
+@dg.asset_check(asset="items", description=f"At most {MOST_BROKEN_PHOTOS:.0%} of the photos named cannot be used.")
 def few_photos_are_broken(shop: ShopParam) -> dg.AssetCheckResult:
     with shop.warehouse.reader() as connection:
         row = one_row(
@@ -76,10 +75,10 @@ CHECKS = [
     splits_do_not_leak,
     few_events_are_rejected,
     few_photos_are_broken,
-    *table_checks(ITEMS, items),
-    *table_checks(REJECTS, items),
-    *table_checks(USERS, users),
-    *table_checks(SPLITS, splits),
-    *table_checks(INTERACTIONS, users, interactions_file),
-    *table_checks(SESSIONS, sessions, lambda shop: shop.current("sessions") / "sessions.parquet"),
+    *table_checks(ITEMS, "items"),
+    *table_checks(REJECTS, "items"),
+    *table_checks(USERS, "users"),
+    *table_checks(SPLITS, "splits"),
+    *table_checks(INTERACTIONS, "users", interactions_file),
+    *table_checks(SESSIONS, "sessions", lambda shop: shop.current("sessions") / "sessions.parquet"),
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from fashionrec_assets.crops.assets import CROP_COLUMNS, STAGE, grounded_crops
+from fashionrec_assets.crops.assets import CROP_COLUMNS, STAGE
 from fashionrec_assets.crops.tables import CROPS
 from fashionrec_assets.resources.glue import ShopParam, error, ledger_matches_files, table_checks, warn
 from fashionrec_assets.storage.warehouse import one_row
@@ -13,7 +13,7 @@ MOST_FALLBACKS = 0.5
 
 
 @dg.asset_check(
-    asset=grounded_crops, blocking=True, description="Every crop box lies inside its photo and has an area."
+    asset="grounded_crops", blocking=True, description="Every crop box lies inside its photo and has an area."
 )
 def boxes_lie_inside_photos(shop: ShopParam) -> dg.AssetCheckResult:
     with shop.warehouse.reader() as connection:
@@ -31,7 +31,7 @@ def boxes_lie_inside_photos(shop: ShopParam) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(
-    asset=grounded_crops, description=f"At most {MOST_FALLBACKS:.0%} of photos fall back to the whole image."
+    asset="grounded_crops", description=f"At most {MOST_FALLBACKS:.0%} of photos fall back to the whole image."
 )
 def few_fallbacks(shop: ShopParam) -> dg.AssetCheckResult:
     with shop.warehouse.reader() as connection:
@@ -46,6 +46,6 @@ def few_fallbacks(shop: ShopParam) -> dg.AssetCheckResult:
 CHECKS = [
     boxes_lie_inside_photos,
     few_fallbacks,
-    ledger_matches_files(STAGE, grounded_crops, lambda shop: shop.store("crops", CROP_COLUMNS)),
-    *table_checks(CROPS, grounded_crops),
+    ledger_matches_files(STAGE, "grounded_crops", lambda shop: shop.store("crops", CROP_COLUMNS)),
+    *table_checks(CROPS, "grounded_crops"),
 ]

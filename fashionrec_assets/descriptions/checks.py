@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dagster as dg
 
-from fashionrec_assets.descriptions.assets import clarified_descriptions
 from fashionrec_assets.descriptions.tables import DESCRIPTIONS
 from fashionrec_assets.resources.glue import ShopParam, error, table_checks, warn
 from fashionrec_assets.storage.warehouse import one_row
@@ -12,7 +11,9 @@ from fashionrec_assets.storage.warehouse import one_row
 MOST_EMPTY = 0.05
 
 
-@dg.asset_check(asset=clarified_descriptions, blocking=True, description="Every item of the catalog has a description.")
+@dg.asset_check(
+    asset="clarified_descriptions", blocking=True, description="Every item of the catalog has a description."
+)
 def every_item_is_described(shop: ShopParam) -> dg.AssetCheckResult:
     with shop.warehouse.reader() as connection:
         row = one_row(
@@ -24,7 +25,8 @@ def every_item_is_described(shop: ShopParam) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(
-    asset=clarified_descriptions, description=f"At most {MOST_EMPTY:.0%} of descriptions say nothing about their item."
+    asset="clarified_descriptions",
+    description=f"At most {MOST_EMPTY:.0%} of descriptions say nothing about their item.",
 )
 def few_empty_descriptions(shop: ShopParam) -> dg.AssetCheckResult:
     with shop.warehouse.reader() as connection:
@@ -34,4 +36,4 @@ def few_empty_descriptions(shop: ShopParam) -> dg.AssetCheckResult:
     return warn(share <= MOST_EMPTY, f"{empty} of {total} descriptions ({share:.1%}) have no attribute", share=share)
 
 
-CHECKS = [every_item_is_described, few_empty_descriptions, *table_checks(DESCRIPTIONS, clarified_descriptions)]
+CHECKS = [every_item_is_described, few_empty_descriptions, *table_checks(DESCRIPTIONS, "clarified_descriptions")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 import numpy as np
 
-from fashionrec_assets.embeddings.assets import IMAGES, TEXTS, image_embeddings, text_embeddings
+from fashionrec_assets.embeddings.assets import IMAGES, TEXTS
 from fashionrec_assets.embeddings.reading import IMAGE_STORE, TEXT_STORE, stored_vectors
 from fashionrec_assets.resources.glue import ShopParam, error, ledger_matches_files
 from fashionrec_assets.storage.buckets import VECTOR_COLUMNS
@@ -13,7 +13,7 @@ from fashionrec_assets.storage.buckets import VECTOR_COLUMNS
 NORM_TOLERANCE = 1e-3
 
 
-def unit_vector_check(asset: dg.AssetsDefinition, store: str) -> dg.AssetChecksDefinition:
+def unit_vector_check(asset: str, store: str) -> dg.AssetChecksDefinition:
     """The blocking check that the vectors of a store are finite, of length one, and of one dimension."""
 
     @dg.asset_check(
@@ -39,10 +39,10 @@ def unit_vector_check(asset: dg.AssetsDefinition, store: str) -> dg.AssetChecksD
 
 
 CHECKS = [
-    unit_vector_check(image_embeddings, IMAGE_STORE),
-    unit_vector_check(text_embeddings, TEXT_STORE),
+    unit_vector_check("image_embeddings", IMAGE_STORE),
+    unit_vector_check("text_embeddings", TEXT_STORE),
     *(
         ledger_matches_files(stage, asset, lambda shop, store=store: shop.store(store, VECTOR_COLUMNS))
-        for stage, asset, store in ((IMAGES, image_embeddings, IMAGE_STORE), (TEXTS, text_embeddings, TEXT_STORE))
+        for stage, asset, store in ((IMAGES, "image_embeddings", IMAGE_STORE), (TEXTS, "text_embeddings", TEXT_STORE))
     ),
 ]

@@ -6,7 +6,7 @@ import json
 
 import dagster as dg
 
-from fashionrec_assets.evaluation.assets import PREVIOUS, ranking_report
+from fashionrec_assets.evaluation.assets import PREVIOUS
 from fashionrec_assets.evaluation.published import published_figures
 from fashionrec_assets.evaluation.tables import RANKING_REPORT
 from fashionrec_assets.resources.glue import ShopParam, table_checks, warn
@@ -14,7 +14,7 @@ from fashionrec_assets.resources.glue import ShopParam, table_checks, warn
 HEADLINE = "ranking.two_tower.ndcg@20"
 
 
-@dg.asset_check(asset=ranking_report, description="The model's NDCG@20 is not below the last report's interval.")
+@dg.asset_check(asset="ranking_report", description="The model's NDCG@20 is not below the last report's interval.")
 def report_has_not_regressed(shop: ShopParam) -> dg.AssetCheckResult:
     path = shop.reports / PREVIOUS
     before = json.loads(path.read_text("utf-8")) if path.exists() else {}
@@ -27,7 +27,7 @@ def report_has_not_regressed(shop: ShopParam) -> dg.AssetCheckResult:
     )
 
 
-@dg.asset_check(asset=ranking_report, description="The model's NDCG@20 is not below that of the blend of baselines.")
+@dg.asset_check(asset="ranking_report", description="The model's NDCG@20 is not below that of the blend of baselines.")
 def model_beats_the_blend(shop: ShopParam) -> dg.AssetCheckResult:
     figures = published_figures(shop.reports)
     model, blend = figures.get(HEADLINE), figures.get("ranking.blend.ndcg@20")
@@ -36,4 +36,4 @@ def model_beats_the_blend(shop: ShopParam) -> dg.AssetCheckResult:
     return warn(model >= blend, f"two-tower {model:.4f}, blend {blend:.4f}", two_tower=model, blend=blend)
 
 
-CHECKS = [report_has_not_regressed, model_beats_the_blend, *table_checks(RANKING_REPORT, ranking_report)]
+CHECKS = [report_has_not_regressed, model_beats_the_blend, *table_checks(RANKING_REPORT, "ranking_report")]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dagster as dg
 
 from fashionrec_assets.embeddings.reading import stored_vectors
-from fashionrec_assets.index.assets import STAGE, faiss_index
+from fashionrec_assets.index.assets import STAGE
 from fashionrec_assets.index.vectors_index import ItemIndex, measure_recall
 from fashionrec_assets.resources.glue import ShopParam, error
 from fashionrec_assets.towers.reading import VECTOR_STORE
 
 
 @dg.asset_check(
-    asset=faiss_index, blocking=True, description="The index holds every item of the catalog, no other, undamaged."
+    asset="faiss_index", blocking=True, description="The index holds every item of the catalog, no other, undamaged."
 )
 def index_holds_the_catalog(shop: ShopParam) -> dg.AssetCheckResult:
     index = ItemIndex.load(shop.current(STAGE.name))
@@ -29,7 +29,7 @@ def index_holds_the_catalog(shop: ShopParam) -> dg.AssetCheckResult:
     )
 
 
-@dg.asset_check(asset=faiss_index, blocking=True, description="Recall@10 against exact search meets the target.")
+@dg.asset_check(asset="faiss_index", blocking=True, description="Recall@10 against exact search meets the target.")
 def index_recall_meets_target(shop: ShopParam) -> dg.AssetCheckResult:
     settings = shop.settings
     index = ItemIndex.load(shop.current(STAGE.name), verify=False)

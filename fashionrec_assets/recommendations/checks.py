@@ -5,13 +5,12 @@ from __future__ import annotations
 import dagster as dg
 
 from fashionrec_assets.catalog.reading import interactions_file
-from fashionrec_assets.recommendations.assets import homepage, similar_items
 from fashionrec_assets.recommendations.tables import HOMEPAGE, POPULAR_ITEMS, SIMILAR_ITEMS
 from fashionrec_assets.resources.glue import ShopParam, error, table_checks
 from fashionrec_assets.storage.warehouse import one_row
 
 
-@dg.asset_check(asset=homepage, blocking=True, description="Every page is ranked from 1 without gaps.")
+@dg.asset_check(asset="homepage", blocking=True, description="Every page is ranked from 1 without gaps.")
 def pages_are_ranked_without_gaps(shop: ShopParam) -> dg.AssetCheckResult:
     with shop.warehouse.reader() as connection:
         row = one_row(
@@ -24,7 +23,7 @@ def pages_are_ranked_without_gaps(shop: ShopParam) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(
-    asset=homepage, blocking=True, description="Every event a row rests on is in the interactions, as it is told."
+    asset="homepage", blocking=True, description="Every event a row rests on is in the interactions, as it is told."
 )
 def evidence_is_in_the_log(shop: ShopParam) -> dg.AssetCheckResult:
     with shop.warehouse.reader() as connection:
@@ -51,7 +50,7 @@ def evidence_is_in_the_log(shop: ShopParam) -> dg.AssetCheckResult:
 CHECKS = [
     pages_are_ranked_without_gaps,
     evidence_is_in_the_log,
-    *table_checks(HOMEPAGE, homepage),
-    *table_checks(POPULAR_ITEMS, homepage),
-    *table_checks(SIMILAR_ITEMS, similar_items),
+    *table_checks(HOMEPAGE, "homepage"),
+    *table_checks(POPULAR_ITEMS, "homepage"),
+    *table_checks(SIMILAR_ITEMS, "similar_items"),
 ]

@@ -119,7 +119,7 @@ def _result(
 
 
 def table_checks(
-    table: Table, asset: dg.AssetsDefinition, parquet: Callable[[Shop], Path] | None = None
+    table: Table, asset: str, parquet: Callable[[Shop], Path] | None = None
 ) -> list[dg.AssetChecksDefinition]:
     """The blocking checks that a table's declaration promises: keys, required values, value sets, foreign keys.
 
@@ -146,9 +146,7 @@ def table_checks(
     return [check]
 
 
-def ledger_matches_files(
-    stage: Stage, asset: dg.AssetsDefinition, store_of: Callable[[Shop], BucketStore]
-) -> dg.AssetChecksDefinition:
+def ledger_matches_files(stage: Stage, asset: str, store_of: Callable[[Shop], BucketStore]) -> dg.AssetChecksDefinition:
     """The blocking check that a stage's ledger rows and the rows of its files are the same keys."""
 
     @dg.asset_check(

@@ -86,7 +86,7 @@ class BucketStore:
         for bucket, touched in self.group([*position, *(key for key in drop if key not in position)]):
             kept = self.read(bucket)
             if len(kept):
-                kept = kept.filter(pc.invert(pc.is_in(kept.column("item_id"), pa.array(touched, pa.string()))))
+                kept = kept.filter(pc.invert(pc.is_in(kept.column("item_id"), pa.array(touched, pa.string()))))  # pyright: ignore[reportAttributeAccessIssue]
             fresh = rows.take(pa.array([position[key] for key in touched if key in position], pa.int64()))
             merged = pa.concat_tables([kept, fresh]).sort_by("item_id")
             if len(merged):
@@ -110,7 +110,7 @@ class BucketStore:
         wanted = pa.array(sorted(keys), pa.string())
         parts = [self.read(bucket) for bucket, _ in self.group(keys)]
         table = pa.concat_tables(parts) if parts else self.schema.empty_table()
-        return table.filter(pc.is_in(table.column("item_id"), wanted)).sort_by("item_id")
+        return table.filter(pc.is_in(table.column("item_id"), wanted)).sort_by("item_id")  # pyright: ignore[reportAttributeAccessIssue]
 
     def keys(self) -> set[str]:
         return set(self.scan([]).column("item_id").to_pylist())
@@ -136,7 +136,7 @@ def vectors_of(table: pa.Table) -> tuple[list[str], NDArray[np.float32]]:
     keys = table.column("item_id").to_pylist()
     if not keys:
         return [], np.zeros((0, 1), dtype=np.float32)
-    lengths = pc.unique(pc.list_value_length(column)).to_pylist()
+    lengths = pc.unique(pc.list_value_length(column)).to_pylist()  # pyright: ignore[reportAttributeAccessIssue]
     if len(lengths) != 1:
         raise ValueError(f"vectors of different lengths ({lengths}) in one store: materialize its asset again")
     flat = column.flatten().to_numpy(zero_copy_only=False)

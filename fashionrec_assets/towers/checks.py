@@ -8,12 +8,12 @@ import numpy as np
 from fashionrec_assets.embeddings.reading import stored_vectors
 from fashionrec_assets.resources.glue import ShopParam, error, ledger_matches_files
 from fashionrec_assets.storage.buckets import VECTOR_COLUMNS
-from fashionrec_assets.towers.assets import VECTORS, item_vectors
+from fashionrec_assets.towers.assets import VECTORS
 from fashionrec_assets.towers.reading import VECTOR_STORE
 
 
 @dg.asset_check(
-    asset=item_vectors, blocking=True, description="Item vectors are finite, not zero, of the model's width."
+    asset="item_vectors", blocking=True, description="Item vectors are finite, not zero, of the model's width."
 )
 def item_vectors_are_sound(shop: ShopParam) -> dg.AssetCheckResult:
     keys, found = stored_vectors(shop, VECTOR_STORE)
@@ -31,5 +31,5 @@ def item_vectors_are_sound(shop: ShopParam) -> dg.AssetCheckResult:
 
 CHECKS = [
     item_vectors_are_sound,
-    ledger_matches_files(VECTORS, item_vectors, lambda shop: shop.store(VECTOR_STORE, VECTOR_COLUMNS)),
+    ledger_matches_files(VECTORS, "item_vectors", lambda shop: shop.store(VECTOR_STORE, VECTOR_COLUMNS)),
 ]
