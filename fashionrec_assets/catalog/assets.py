@@ -25,7 +25,7 @@ from fashionrec_assets.catalog.sources.base import open_source
 from fashionrec_assets.catalog.splits import cuts_of_log, split_summary
 from fashionrec_assets.catalog.tables import INTERACTIONS, ITEMS, REJECTS, SESSIONS, SPLITS, USERS
 from fashionrec_assets.catalog.validation import Reading, read_interactions, read_items, read_users
-from fashionrec_assets.resources.glue import OWNERS, ShopParam, asset_spec, materialized, table_of
+from fashionrec_assets.resources.glue import ShopParam, asset_spec, materialized, table_of
 from fashionrec_assets.resources.shop import WHOLE, Shop
 from fashionrec_assets.storage import ledger
 from fashionrec_assets.storage.files import write_text
@@ -44,7 +44,7 @@ REJECTS_SHOWN = 25
 
 
 def _observable(kind: str, description: str) -> Any:
-    @dg.observable_source_asset(name=f"raw_{kind}", group_name="raw", description=description, owners=OWNERS)
+    @dg.observable_source_asset(name=f"raw_{kind}", group_name="raw", description=description)
     def observe(shop: ShopParam) -> dg.ObserveResult:
         files = [file for file in open_source(shop.settings.source, shop.settings.raw).files() if file.name == kind]
         with _known_digests(shop) as known:

@@ -178,11 +178,10 @@ def _train(shop: Shop, run: StageRun, planned: ModelPlan) -> str:
             [keys],
         ).fetchall()
 
-    def open_crop(jpeg: bytes) -> Image.Image:
-        return Image.open(io.BytesIO(jpeg)).convert("RGB")
-
     images = prepare_images(
-        [open_crop(jpeg) for jpeg in crops.column("jpeg").to_pylist()], settings.image_height, settings.image_width
+        [Image.open(io.BytesIO(jpeg)).convert("RGB") for jpeg in crops.column("jpeg").to_pylist()],
+        settings.image_height,
+        settings.image_width,
     )
     version = digest([planned.plan.todo[WHOLE], planned.plan.code_fp])[:16]
     with shop.artifacts.write(CLIP.name, version) as folder:
