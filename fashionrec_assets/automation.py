@@ -10,11 +10,11 @@ import dagster as dg
 REBUILD_TAG = "fashionrec/rebuild"
 """A run with this tag set to `true` counts everything as stale and retrains every model."""
 
-_EVERYTHING = dg.AssetSelection.all(include_sources=False)
+_EVERYTHING = dg.AssetSelection.all()
 
 observe_raw = dg.define_asset_job(
     "observe_raw",
-    selection=dg.AssetSelection.groups("raw", include_sources=True),
+    selection=dg.AssetSelection.assets("raw_items", "raw_events", "raw_users", "raw_images"),
     description="Look at the raw files: their digest becomes the data version of the raw sources.",
 )
 daily_refresh = dg.define_asset_job(

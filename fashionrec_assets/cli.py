@@ -11,6 +11,7 @@ import resource
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,9 +36,20 @@ console = Console()
 HomeOption = Annotated[Path | None, typer.Option("--home", help="Where warehouse, artifacts and reports live.")]
 
 
-def main() -> None:
-    """Entry point of `python -m fashionrec_assets`."""
-    app()
+def main() -> NoReturn:
+    """Entry point of `fashionrec` and of `python -m fashionrec_assets`."""
+    # Observable source assets are a beta API of Dagster; its users need not hear that on every command.
+    warnings.filterwarnings("ignore", message=".*is currently in beta")
+    code: object = 0
+    try:
+        app()
+    except SystemExit as stop:
+        code = stop.code
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Everything is committed and closed by now. Leaving without the interpreter's clean-up keeps DuckDB's bindings
+    # from printing pages about the order in which torch and they are taken down.
+    os._exit(code if isinstance(code, int) else 1 if code else 0)
 
 
 @app.command()

@@ -26,8 +26,6 @@ from fashionrec_assets.storage.buckets import VECTOR_COLUMNS, vector_rows
 from fashionrec_assets.storage.ledger import ModelPlan, Stage
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from fashionrec_assets.embeddings.clip import ClipEncoder
     from fashionrec_assets.embeddings.sentences import SentenceEncoder
 
