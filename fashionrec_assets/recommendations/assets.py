@@ -6,6 +6,8 @@ similarity, evidence.
 
 from __future__ import annotations
 
+import html
+
 import dagster as dg
 import numpy as np
 import pyarrow as pa
@@ -73,7 +75,9 @@ def homepage(shop: ShopParam) -> dg.MaterializeResult:
             users = np.zeros((log.n_users, model.dim), dtype=np.float32)
             users[chosen] = model.user_vectors(log, chosen, item_vectors)
             with shop.warehouse.reader() as connection:
-                titles = [row[0] for row in connection.execute("SELECT title FROM items ORDER BY item_id").fetchall()]
+                rows = connection.execute("SELECT title FROM items ORDER BY item_id").fetchall()
+            # Reasons are plain text: entities in a title are decoded here, and escaped again by whatever shows them.
+            titles = [html.unescape(row[0]) for row in rows]
             space = ItemSpace(ItemIndex.load(shop.current("faiss_index")), item_vectors, titles)
             pages = build_homepage(
                 space,

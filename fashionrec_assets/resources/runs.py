@@ -17,14 +17,16 @@ import dagster as dg
 from fashionrec_assets.storage.files import write_text
 from fashionrec_assets.summary import AssetSummary, CheckSummary
 
-_TELEMETRY_OFF = """\
+_QUIET_UI = """\
 telemetry:
+  enabled: false
+nux:
   enabled: false
 """
 _INSTANCE_CONFIGS = {
-    "dagster.yaml": _TELEMETRY_OFF,
+    "dagster.yaml": _QUIET_UI,
     # The same storages, but the steps' output stays in the terminal instead of going to log files.
-    "terminal.yaml": _TELEMETRY_OFF
+    "terminal.yaml": _QUIET_UI
     + """\
 compute_logs:
   module: dagster._core.storage.noop_compute_log_manager
