@@ -11,7 +11,8 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
@@ -138,7 +139,7 @@ def train_two_tower(
         raise TrainingError("no events before the cut: nothing to train on; check the split days against the log")
     limit = settings.epochs if epochs is None else epochs
     rng = np.random.default_rng(seed)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _deterministic():
         torch.manual_seed(seed)
         catalog = features.take(features.rows(log.item_ids))
         model = _untrained(log, catalog, settings, two_tower_id(settings, seed, data_digest))
@@ -196,6 +197,19 @@ def train_two_tower(
             averaged.module.load_state_dict(best_state)
     averaged.module.eval()
     return TrainedTwoTower(averaged, best_epoch, curve)
+
+
+@contextmanager
+def _deterministic() -> Generator[None]:
+    """Adding up gradients of repeated rows in a fixed order: with several threads torch otherwise adds as they come."""
+    import torch
+
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 def _untrained(log: EventLog, catalog: ItemFeatures, settings: TwoTowerSettings, model_id: str) -> TwoTower:
