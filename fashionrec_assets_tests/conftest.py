@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,22 @@ from fashionrec_assets.sample import generate_shop
 from fashionrec_assets_tests.end_to_end.place import Place
 
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
+
+_status = pytest.StashKey[int]()
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    session.config.stash[_status] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    # As in the command line: without this, DuckDB's bindings end the output with pages about the interpreter's
+    # clean-up, and the result scrolls away.
+    if _status in config.stash:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(config.stash[_status])
 
 
 @pytest.fixture(scope="session")
