@@ -149,7 +149,7 @@ class TwoTowerSettings(Section):
     weight_average: float = Field(
         default=0.99, ge=0, lt=1, description="decay per step of the running average that is served"
     )
-    epochs: int = Field(default=16, ge=1)
+    epochs: int = Field(default=8, ge=1)
     patience: int = Field(default=2, ge=1, description="epochs without a better validation NDCG before training stops")
     retrain_share: float = Field(default=0.01, ge=0, le=1, description="retrain once this share of events has changed")
 
