@@ -12,6 +12,8 @@ from pathlib import Path
 
 import duckdb
 
+from fashionrec_assets.storage.tables import literal
+
 
 @cache
 def _text(name: str) -> str:
@@ -22,11 +24,6 @@ def query(name: str, /, **parts: str) -> str:
     """`sql/<name>.sql` with each `{part}` replaced. Parts are SQL made by our own code, never data: data is bound."""
     text = _text(name)
     return text.format(**parts) if parts else text
-
-
-def literal(text: str) -> str:
-    """`text` as an SQL string literal."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def copy_to(connection: duckdb.DuckDBPyConnection, select: str, target: Path) -> None:
