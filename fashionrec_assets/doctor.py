@@ -84,7 +84,8 @@ def _raw(settings: Settings) -> Finding:
 
 
 def _text_encoder(settings: Settings) -> Finding:
-    from fashionrec_assets.embeddings.sentences import ModelUnavailableError, packaged_model
+    from fashionrec_assets.embeddings.sentences import packaged_model
+    from fashionrec_assets.resources.models import ModelUnavailableError
 
     if settings.text.model is not None:
         return Finding("note", "text encoder", settings.text.model, "loaded by name or path when first used")

@@ -19,7 +19,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 Preset = Literal["demo", "standard"]
@@ -67,29 +67,114 @@ class SplitSettings(Section):
 
 
 class CropSettings(Section):
-    provider: Literal["segmentation", "whole_image"] = "segmentation"
+    provider: Literal["segmentation", "grounding_dino", "whole_image"] = "segmentation"
     margin: float = Field(default=0.04, ge=0, le=0.5, description="share of the box's size added on every side")
     min_area: float = Field(
         default=0.02, ge=0, le=1, description="a smaller share of the photo is not a garment: fall back"
     )
     max_side: int = Field(default=320, ge=32, description="pixels; crops are stored no larger than this")
     jpeg_quality: int = Field(default=90, ge=1, le=100)
+    model: str = Field(
+        default="IDEA-Research/grounding-dino-tiny",
+        description="`grounding_dino`: a Grounding DINO on the Hugging Face hub, or a local folder",
+    )
+    revision: str | None = Field(
+        default=None, description="`grounding_dino`: branch, tag or commit of `model` on the hub; a commit is recorded"
+    )
+    box_threshold: float = Field(
+        default=0.35, ge=0, lt=1, description="`grounding_dino`: boxes with a lower score are left out"
+    )
+    text_threshold: float = Field(
+        default=0.25, ge=0, lt=1, description="`grounding_dino`: a box shows a prompt's word from this score on"
+    )
+    batch_size: int = Field(default=4, ge=1, description="`grounding_dino`: photos the model sees at once")
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        default="float32", description="`grounding_dino`: of matrix products; float16 is for GPUs"
+    )
 
 
 class DescriptionSettings(Section):
-    provider: Literal["deterministic"] = "deterministic"
+    provider: Literal["deterministic", "openai"] = Field(
+        default="deterministic",
+        description="`openai`: a language model behind any OpenAI-compatible endpoint (OPENAI_BASE_URL, "
+        "OPENAI_API_KEY); no preset chooses it: it costs money and sends catalog texts and photos to that endpoint",
+    )
     max_chars: int = Field(default=400, ge=40)
+    model: str | None = Field(default=None, description="`openai`: the model's name at the endpoint; required")
+    prompts: str = Field(default="v1", description="`openai`: version of the packaged prompts, or a folder of your own")
+    max_rounds: int = Field(default=5, ge=1, description="`openai`: drafts and judgements of one item at the most")
+    send_photo: bool | Literal["auto"] = Field(
+        default="auto", description="`openai`: send the crop of the photo; auto: unless the endpoint refuses images"
+    )
+    max_output_tokens: int = Field(default=1_500, ge=64, description="`openai`: of one answer, reasoning included")
+    temperature: float | None = Field(default=None, ge=0, le=2, description="`openai`: None leaves it to the model")
+    output_limit_name: Literal["max_completion_tokens", "max_tokens"] = Field(
+        default="max_completion_tokens", description="`openai`: what the endpoint calls the limit of an answer"
+    )
+    concurrency: int = Field(default=8, ge=1, description="`openai`: items asked about at the same time")
+    call_timeout_s: float = Field(default=60.0, gt=0, description="`openai`: seconds for one call")
+    timeout_s: float = Field(default=300.0, gt=0, description="`openai`: seconds for one item, with retries and waits")
+    max_attempts: int = Field(default=5, ge=1, description="`openai`: attempts of one call")
+    backoff_s: float = Field(default=1.0, gt=0, description="`openai`: scale of the exponential backoff, with jitter")
+    longest_wait_s: float = Field(
+        default=120.0, gt=0, description="`openai`: a server that asks for a longer pause ends the calls of this run"
+    )
+    give_up_after: int = Field(
+        default=20, ge=1, description="`openai`: so many failed calls in a row end the calls of this run"
+    )
+    price_in: float | None = Field(default=None, ge=0, description="`openai`: currency per million tokens read")
+    price_out: float | None = Field(default=None, ge=0, description="`openai`: currency per million tokens written")
+    budget: float | None = Field(
+        default=None, ge=0, description="`openai`: most that one run may cost, in the prices' currency; None: no cap"
+    )
+    token_cap: int | None = Field(default=None, ge=0, description="`openai`: most tokens of one run; None: no cap")
+    image_tokens: int = Field(default=3_000, ge=0, description="`openai`: most tokens that a photo counts as")
+    batch_api: Literal["never", "auto", "always"] = Field(
+        default="auto", description="`openai`: auto: from `batch_min_items` items on, if the endpoint has a Batch API"
+    )
+    batch_min_items: int = Field(default=2_000, ge=1)
+    batch_price_share: float = Field(default=0.5, ge=0, le=1, description="`openai`: share of the prices in a batch")
+
+    @model_validator(mode="after")
+    def _complete(self) -> DescriptionSettings:
+        if self.provider == "openai" and not self.model:
+            raise ValueError("provider openai needs the model's name: set FASHIONREC_DESCRIPTIONS__MODEL")
+        if self.budget is not None and (self.price_in is None or self.price_out is None):
+            raise ValueError("a budget needs both prices: set FASHIONREC_DESCRIPTIONS__PRICE_IN and __PRICE_OUT")
+        return self
 
 
 class ClipSettings(Section):
     model: str | None = Field(
         default=None,
-        description="open_clip model name, `hf-hub:` id or local folder; None trains the compact model on this catalog",
+        description="open_clip model name, `hf-hub:` id or local folder to start from; None: the compact model, from "
+        "scratch",
     )
     pretrained: str | None = Field(default=None, description="open_clip pretrained tag or weights file, with `model`")
-    image_height: int = Field(default=96, ge=16)
-    image_width: int = Field(default=64, ge=16)
-    embed_dim: int = Field(default=128, ge=8)
+    fine_tune: bool = Field(
+        default=True, description="train `model` on this catalog; off takes its weights as they are"
+    )
+    text_tower: Literal["own", "frozen", "sentences"] = Field(
+        default="own",
+        description="of `model`: train its text tower, freeze it, or put a projection of the sentence encoder's "
+        "vectors in its place; the compact model always has the last",
+    )
+    lora_rank: int = Field(
+        default=0, ge=0, description="rank of LoRA adapters in the blocks of `model`; 0: no adapters"
+    )
+    trainable_blocks: int | None = Field(
+        default=None, ge=0, description="uppermost blocks of each tower of `model` that are trained; None: all"
+    )
+    layer_decay: float = Field(
+        default=0.75, gt=0, le=1, description="factor on the learning rate from a block of `model` to the one below"
+    )
+    loss: Literal["infonce", "sigmoid"] = Field(default="infonce", description="InfoNCE of CLIP, or SigLIP's loss")
+    hard_negatives: float = Field(
+        default=0.0, ge=0, le=1, description="share of a batch drawn from items of one product type"
+    )
+    image_height: int = Field(default=96, ge=16, description="pixels the compact model sees")
+    image_width: int = Field(default=64, ge=16, description="pixels the compact model sees")
+    embed_dim: int = Field(default=128, ge=8, description="dimension of the compact model's vectors")
     epochs: int = Field(
         default=8, ge=1, description="most epochs on a large catalog; see `least_presented` for a small one"
     )
@@ -99,11 +184,27 @@ class ClipSettings(Section):
         description="pairs shown in total at the least: a small catalog gets more epochs until it is reached",
     )
     patience: int = Field(
-        default=5, ge=1, description="epochs without a better held-out retrieval before training stops"
+        default=5, ge=1, description="epochs without a better retrieval of validation pairs before training stops"
     )
-    batch_size: int = Field(default=128, ge=2)
-    learning_rate: float = Field(default=1e-3, gt=0)
+    batch_size: int = Field(default=256, ge=2)
+    learning_rate: float = Field(default=2e-3, gt=0, description="of what starts from scratch")
+    tune_learning_rate: float = Field(default=2e-5, gt=0, description="of the uppermost pretrained layers")
     weight_decay: float = Field(default=0.1, ge=0)
+    warm_start: float = Field(
+        default=0.35,
+        ge=0,
+        le=1,
+        description="share of the epochs taken when the catalog changed and training starts from the model in force; "
+        "0: always from the beginning, as after a change of settings",
+    )
+    validation_share: float = Field(default=0.1, ge=0, lt=0.5, description="share of items that choose the epoch")
+    test_share: float = Field(
+        default=0.2, ge=0, lt=0.5, description="share of items kept for the retrieval report; no model sees them"
+    )
+    test_most: int = Field(default=2_000, ge=1, description="items in the validation and in the test part at the most")
+    ablations: bool = Field(
+        default=True, description="train the model again without grounding and without clarified text, for the report"
+    )
     max_train_seconds: float | None = Field(
         default=None, gt=0, description="None: no limit; a limit gives up determinism"
     )
@@ -114,6 +215,9 @@ class ClipSettings(Section):
         default=50_000, ge=2, description="pairs trained on; a larger catalog is sampled by a stable hash"
     )
     encode_batch: int = Field(default=64, ge=1)
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        default="float32", description="of matrix products in training and encoding; float16 is for GPUs"
+    )
 
 
 class TextSettings(Section):
@@ -221,6 +325,18 @@ class EvaluationSettings(Section):
     ease_regularisation: float = Field(default=100.0, gt=0, description="EASE: lambda, in squared interactions")
 
 
+class RetrievalSettings(Section):
+    smallest_gain: float = Field(
+        default=0.02, gt=0, lt=1, description="HITS@5: a technique that gives less does not pay, even if it gives some"
+    )
+    phrases: int = Field(default=300, ge=0, description="shopper phrases, made of catalog fields, asked of every arm")
+    class_minimum: int = Field(
+        default=5, ge=2, description="held-out items a value needs to be a class that is read off photos"
+    )
+    most_classes: int = Field(default=20, ge=2, description="classes of one field; the commonest values are taken")
+    examples: int = Field(default=6, ge=0, le=40, description="worked examples shown as pictures")
+
+
 class Settings(BaseSettings):
     """Everything a run depends on. Frozen; use `Settings.load` rather than the constructor outside tests."""
 
@@ -248,6 +364,7 @@ class Settings(BaseSettings):
     index: IndexSettings = IndexSettings()
     recommendations: RecommendationSettings = RecommendationSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
 
     @classmethod
     def load(cls, **given: Any) -> Settings:
@@ -301,6 +418,7 @@ SCHEDULING = frozenset({"retrain_share", "encode_batch"})
 PRESETS: dict[str, dict[str, Any]] = {
     "demo": {},
     "standard": {
+        "crops": {"provider": "grounding_dino"},
         "clip": {"model": "hf-hub:Marqo/marqo-fashionSigLIP"},
         "text": {"model": "sentence-transformers/all-mpnet-base-v2"},
         "two_tower": {"dim": 128, "layers": 2, "heads": 4, "negatives": 4096, "epochs": 40},

@@ -34,6 +34,7 @@ GRAPH = {
     "clarified_descriptions": ["grounded_crops", "items"],
     "clip_model": ["clarified_descriptions", "grounded_crops"],
     "image_embeddings": ["clip_model", "grounded_crops"],
+    "clip_arms": ["clip_model", "items"],
     "text_embeddings": ["clarified_descriptions"],
     "two_tower_model": ["image_embeddings", "interactions", "splits", "text_embeddings"],
     "item_vectors": ["image_embeddings", "items", "text_embeddings", "two_tower_model"],

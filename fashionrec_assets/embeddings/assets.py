@@ -9,34 +9,37 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
 from fashionrec_assets.crops.assets import CROP_COLUMNS
+from fashionrec_assets.embeddings.ablation import ARMS_FILE, held_out_items
+from fashionrec_assets.embeddings.encoders import REFERENCE, Encoders
+from fashionrec_assets.embeddings.model_stage import (
+    CLIP,
+    TRAINING,
+    reads_sentences,
+    refer,
+    split_in_force,
+    train_arms,
+    train_model,
+    training_rows,
+)
 from fashionrec_assets.embeddings.reading import IMAGE_STORE, TEXT_STORE
 from fashionrec_assets.plots import line_plot
-from fashionrec_assets.resources.glue import ShopParam, asset_spec, materialized, picture
-from fashionrec_assets.resources.shop import WHOLE, Made, Shop, StageRun
+from fashionrec_assets.resources.glue import ShopParam, asset_spec, materialized, picture, table_of
+from fashionrec_assets.resources.shop import WHOLE, Made, Shop
 from fashionrec_assets.settings import digest
 from fashionrec_assets.storage import ledger
 from fashionrec_assets.storage.buckets import VECTOR_COLUMNS, vector_rows
-from fashionrec_assets.storage.ledger import ModelPlan, Stage
+from fashionrec_assets.storage.ledger import Stage
 
-if TYPE_CHECKING:
-    from fashionrec_assets.embeddings.clip import ClipEncoder
-    from fashionrec_assets.embeddings.sentences import SentenceEncoder
-
-CLIP = Stage(
-    "clip_model", "model", version="1", upstream=("grounded_crops", "clarified_descriptions"), settings=("clip", "seed")
-)
+ARMS = Stage("clip_arms", "model", version="1", upstream=("clip_model",), settings=("clip", "seed"))
 IMAGES = Stage("image_embeddings", "item", version="1", rows="SELECT item_id FROM crops", upstream=("grounded_crops",))
 TEXTS = Stage("text_embeddings", "item", version="1", rows="SELECT item_id, text FROM descriptions", reads=("text",))
 TEXT_MODEL = Stage("text_model", "model", version="1")
-
-REFERENCE = "reference.json"
 
 
 @dg.asset(
@@ -47,15 +50,18 @@ REFERENCE = "reference.json"
 def clip_model(shop: ShopParam) -> dg.MaterializeResult:
     """The CLIP model in force: trained on the catalog's own (crop, description) pairs, or a pretrained one by name."""
     with shop.stage(CLIP) as run:
-        settings = shop.settings.clip
+        settings, encoders = shop.settings.clip, Encoders(shop)
+        trained = settings.fine_tune or settings.model is None
+        split = split_in_force(shop)
         planned = run.plan_model(
-            {} if settings.model else _training_pairs(shop, settings.max_pairs),
+            training_rows(shop, split) if trained else {},
             tolerance=settings.retrain_share,
             exists=shop.version_or_none(CLIP.name) is not None,
-            text="" if settings.model else Encoders(shop).text_id,
+            text=encoders.text_id if reads_sentences(settings) else "",
+            original=encoders.original_id,
         )
         if planned.plan.todo:
-            version = _reference(shop, planned) if settings.model else _train(shop, run, planned)
+            version = train_model(shop, run, planned, split) if trained else refer(shop, planned, split)
             with shop.warehouse.writer() as connection:
                 ledger.record_model(connection, planned, version)
             shop.artifacts.prune(CLIP.name, [version])
@@ -64,6 +70,22 @@ def clip_model(shop: ShopParam) -> dg.MaterializeResult:
             with shop.warehouse.writer() as connection:
                 ledger.forget_training_rows(connection, planned, version)
         return materialized(run, changed_share_since_training=round(planned.share, 4), **_clip_shown(shop))
+
+
+@dg.asset(**asset_spec(ARMS, group="embeddings", deps=["clip_model", "items"], kinds={"pytorch", "openclip"}))
+def clip_arms(shop: ShopParam) -> dg.MaterializeResult:
+    """The CLIP model again without grounding, without clarified text and without both, for the retrieval report."""
+    with shop.stage(ARMS) as run:
+        model = shop.version(CLIP.name)
+        plan = run.plan_whole({"clip_model": model}, exists=shop.version_or_none(ARMS.name) is not None)
+        if plan.todo:
+            version = digest([model, plan.code_fp])[:16]
+            train_arms(shop, run, version)
+            with run.commit(plan, {WHOLE: version}):
+                pass
+            shop.artifacts.prune(ARMS.name, [version])
+        shown = json.loads((shop.current(ARMS.name) / ARMS_FILE).read_text("utf-8"))
+        return materialized(run, trained=", ".join(shown["trained"]) or "none", arms=table_of(shown["curves"]))
 
 
 @dg.asset(
@@ -109,112 +131,17 @@ def text_embeddings(shop: ShopParam) -> dg.MaterializeResult:
         return materialized(run, rows=len(store.keys()), encoder=encoders.text_id)
 
 
-class Encoders:
-    """The encoders in force, loaded when first used: a run with nothing to encode loads none."""
-
-    def __init__(self, shop: Shop) -> None:
-        self._shop = shop
-
-    @cached_property
-    def text_id(self) -> str:
-        """The sentence encoder's id; the packaged one's is known without loading it."""
-        from fashionrec_assets.embeddings.sentences import packaged_model_id
-
-        return packaged_model_id() if self._shop.settings.text.model is None else self.sentences.model_id
-
-    @cached_property
-    def sentences(self) -> SentenceEncoder:
-        from fashionrec_assets.embeddings.sentences import SentenceEncoder
-
-        settings = self._shop.settings.text
-        return SentenceEncoder(settings.model, batch_size=settings.encode_batch)
-
-    @cached_property
-    def clip(self) -> ClipEncoder:
-        from fashionrec_assets.embeddings.clip import ClipEncoder
-
-        folder, batch = self._shop.current(CLIP.name), self._shop.settings.clip.encode_batch
-        reference = folder / REFERENCE
-        if reference.exists():
-            named = json.loads(reference.read_text("utf-8"))
-            return ClipEncoder(named["model"], pretrained=named["pretrained"], batch_size=batch)
-        return ClipEncoder(folder, batch_size=batch)
-
-
 def _made(keys: list[str], vectors: Any) -> Made:
     outputs = {key: hashlib.sha256(vector.tobytes()).hexdigest() for key, vector in zip(keys, vectors, strict=True)}
     return Made(vector_rows(keys, vectors), outputs)
 
 
-def _training_pairs(shop: Shop, most: int) -> dict[str, str]:
-    """Items with a crop, each with a fingerprint of its crop and description; a stable sample of at most `most`."""
-    with shop.warehouse.reader() as connection:
-        rows = connection.execute(
-            """
-            SELECT crop.key, sha256(crop.output_fp || text) FROM ledger crop
-            JOIN descriptions ON descriptions.item_id = crop.key
-            WHERE crop.stage = 'grounded_crops' ORDER BY sha256(crop.key) LIMIT ?
-            """,
-            [most],
-        ).fetchall()
-    return dict(rows)
-
-
-def _train(shop: Shop, run: StageRun, planned: ModelPlan) -> str:
-    from PIL import Image
-
-    from fashionrec_assets.embeddings.clip_training import train_clip
-    from fashionrec_assets.embeddings.images import prepare_images
-
-    settings = shop.settings.clip
-    crops = shop.store("crops", CROP_COLUMNS).take(list(planned.rows))
-    keys = crops.column("item_id").to_pylist()
-    with shop.warehouse.reader() as connection:
-        rows = connection.execute(
-            "SELECT item_id, text, coalesce(family_id, item_id) FROM items JOIN descriptions USING (item_id) "
-            "WHERE item_id IN (SELECT unnest(?)) ORDER BY 1",
-            [keys],
-        ).fetchall()
-
-    images = prepare_images(
-        [Image.open(io.BytesIO(jpeg)).convert("RGB") for jpeg in crops.column("jpeg").to_pylist()],
-        settings.image_height,
-        settings.image_width,
-    )
-    version = digest([planned.plan.todo[WHOLE], planned.plan.code_fp])[:16]
-    with shop.artifacts.write(CLIP.name, version) as folder:
-        train_clip(
-            images,
-            [row[1] for row in rows],
-            [row[2] for row in rows],
-            Encoders(shop).sentences,
-            settings,
-            seed=shop.settings.seed,
-            folder=folder,
-            fingerprint=version,
-            progress=run.progress,
-        )
-    return version
-
-
-def _reference(shop: Shop, planned: ModelPlan) -> str:
-    """A pretrained model is not copied: the artifact names it, and its version follows its weights."""
-    from fashionrec_assets.embeddings.clip import ClipEncoder
-
-    settings = shop.settings.clip
-    assert settings.model is not None
-    model_id = ClipEncoder(settings.model, pretrained=settings.pretrained).model_id
-    version = digest([model_id, planned.plan.code_fp])[:16]
-    with shop.artifacts.write(CLIP.name, version) as folder:
-        named = {"model": settings.model, "pretrained": settings.pretrained, "model_id": model_id}
-        (folder / REFERENCE).write_text(json.dumps(named, indent=2), "utf-8")
-    return version
-
-
 def _clip_shown(shop: Shop) -> dict[str, Any]:
     folder: Path = shop.current(CLIP.name)
+    held_out = len(held_out_items(shop))
     if (folder / REFERENCE).exists():
-        return {"model": json.loads((folder / REFERENCE).read_text("utf-8"))["model_id"]}
+        named = json.loads((folder / REFERENCE).read_text("utf-8"))
+        return {"model": named["model_id"], "held_out_for_the_report": held_out}
     report = json.loads((folder / "curve.json").read_text("utf-8"))
     curve = report["curve"]
     best = curve[report["best_epoch"] - 1]
@@ -222,9 +149,9 @@ def _clip_shown(shop: Shop) -> dict[str, Any]:
         {
             "InfoNCE loss": {
                 "training": [epoch["loss"] for epoch in curve],
-                "held-out families": [epoch["held_out_loss"] for epoch in curve],
+                "validation families": [epoch["validation_loss"] for epoch in curve],
             },
-            "text to image, held-out families": {
+            "text to image, validation families": {
                 "Recall@10": [epoch["recall_at_10"] for epoch in curve],
                 "MRR": [epoch["mrr"] for epoch in curve],
             },
@@ -232,10 +159,14 @@ def _clip_shown(shop: Shop) -> dict[str, Any]:
         mark=report["best_epoch"],
     )
     return {
-        "model": f"compact CLIP, {report['pairs']} pairs, {report['held_out']} held out",
+        "model": shop.settings.clip.model or "compact CLIP",
+        "training_pairs": report["pairs"],
+        "validation_pairs": report["validation"],
+        "held_out_for_the_report": held_out,
+        "started_from": json.loads((folder / TRAINING).read_text("utf-8"))["start"],
         "epochs": len(curve),
-        "held_out_recall_at_10": best["recall_at_10"],
-        "held_out_mrr": best["mrr"],
+        "validation_recall_at_10": best["recall_at_10"],
+        "validation_mrr": best["mrr"],
         "training_seconds": round(report["seconds"], 1),
-        "learning_curve": picture(plot, "training loss and held-out retrieval by epoch"),
+        "learning_curve": picture(plot, "training loss and retrieval of validation pairs by epoch"),
     }

@@ -7,9 +7,11 @@ compact model's modules (`compact_clip.py`).
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,13 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionrec_assets.embeddings.images import prepare_images
-from fashionrec_assets.embeddings.sentences import (
-    ModelUnavailableError,
-    SentenceEncoder,
-    file_digest,
-    folder_digest,
-    no_progress,
-)
+from fashionrec_assets.embeddings.sentences import SentenceEncoder, no_progress
+from fashionrec_assets.embeddings.words import WordWeights
+from fashionrec_assets.resources.models import ModelUnavailableError, best_device, file_digest, folder_digest
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,12 +29,84 @@ if TYPE_CHECKING:
 OPEN_CLIP_CONFIG = "open_clip_config.json"
 
 
+@dataclass(frozen=True)
+class OpenClip:
+    """A model that open_clip loaded: what reads texts and pictures for it, and its architecture as `model_cfg`."""
+
+    model: Any
+    tokenize: Callable[[list[str]], Any]
+    preprocess: Callable[[Image], Any]
+    model_id: str
+    config: dict[str, Any]
+
+
+def load_open_clip(name: str, pretrained: str | None = None) -> OpenClip:
+    """The model `name` (open_clip's name, an `hf-hub:` id or a local folder) with weights `pretrained` (a tag or file).
+
+    ModelUnavailableError if it cannot be had, or has no weights; it says what to do.
+    """
+    import open_clip
+
+    path = Path(name)
+    if path.is_dir():
+        source, weights = f"local-dir:{path}", None
+        model_id = f"{path.name}@{folder_digest(path)[:16]}"
+    elif pretrained is not None and Path(pretrained).is_file():
+        source, weights = name, pretrained
+        model_id = f"{name}@{file_digest(Path(pretrained))[:16]}"
+    elif name.startswith((".", "/", "~")):
+        raise ModelUnavailableError(f"clip.model names a folder that does not exist: {name}")
+    elif not name.startswith("hf-hub:") and pretrained is None:
+        raise ModelUnavailableError(
+            f"clip.model is {name!r}, but clip.pretrained is not set: without weights its vectors would be random"
+        )
+    else:
+        source, weights = name, pretrained
+        model_id = name if pretrained is None else f"{name}:{pretrained}"
+    try:
+        with _quiet():
+            model, _, preprocess = open_clip.create_model_and_transforms(
+                source, pretrained=weights, require_pretrained=True, device="cpu"
+            )
+            tokenizer = open_clip.get_tokenizer(source)
+            config = _architecture(source)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ModelUnavailableError(
+            f"open_clip cannot load {name!r}{f' with weights {pretrained!r}' if pretrained else ''} "
+            f"({type(error).__name__}): check the name and the network, or give a local folder with "
+            f"{OPEN_CLIP_CONFIG} and weights"
+        ) from error
+    if source.startswith("hf-hub:"):
+        # A hub id can be moved to other weights; the fingerprint must follow the weights.
+        model_id = f"{name}@{_state_digest(model)[:16]}"
+    return OpenClip(
+        model, cast(Callable[[list[str]], Any], tokenizer), cast(Callable[["Image"], Any], preprocess), model_id, config
+    )
+
+
+def _architecture(source: str) -> dict[str, Any]:
+    """open_clip's `model_cfg` of what `source` names."""
+    schema, _, rest = source.partition(":")
+    if schema == "local-dir":
+        path = Path(rest) / OPEN_CLIP_CONFIG
+    elif schema == "hf-hub":
+        from huggingface_hub import hf_hub_download
+
+        path = Path(hf_hub_download(rest, OPEN_CLIP_CONFIG))
+    else:
+        import open_clip
+
+        return cast(dict[str, Any], open_clip.get_model_config(source))
+    return cast(dict[str, Any], json.loads(path.read_text("utf-8"))["model_cfg"])
+
+
 class ClipEncoder:
     """Images and texts to unit vectors.
 
-    `model` is a folder that `train_clip` wrote, a folder with `open_clip_config.json` and weights, an open_clip model
+    `model` is a folder that training wrote, a folder with `open_clip_config.json` and weights, an open_clip model
     name (with `pretrained`: a tag, or a weights file), or `hf-hub:` and an id; only a name or an id ever reaches the
-    network. A compact model needs `sentences`, the encoder it was trained against, to encode texts.
+    network. A compact model needs `sentences`, the encoder it was trained against, to encode texts. `precision` is that
+    of the matrix products; vectors are float32 in any case.
 
     `model_id` names the weights, for fingerprints. A row's vector does not depend on the other rows beyond float
     noise (about 1e-6): normalisation layers are frozen, only the order of additions follows the batch's shape.
@@ -50,12 +120,14 @@ class ClipEncoder:
         pretrained: str | None = None,
         sentences: SentenceEncoder | None = None,
         batch_size: int = 64,
+        precision: str = "float32",
         device: str | None = None,
     ) -> None:
         import torch
 
-        self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self._batch_size = batch_size
+        self._device = torch.device(device or best_device())
+        self._batch_size, self._precision = batch_size, precision
+        self._words: WordWeights | None = None
         self._sentences = sentences
         self._tokenize: Callable[[list[str]], Any] | None = None
         self._prepare: Callable[[Sequence[Image]], Any]
@@ -69,7 +141,7 @@ class ClipEncoder:
 
     def _load_compact(self, folder: Path) -> None:
         from fashionrec_assets.embeddings import compact_clip
-        from fashionrec_assets.embeddings.clip_training import Normaliser
+        from fashionrec_assets.embeddings.clip_data import Normaliser
 
         if not compact_clip.is_compact(folder):
             raise ModelUnavailableError(
@@ -88,46 +160,15 @@ class ClipEncoder:
         height, width = config["preprocess_cfg"]["size"]
         normalise = Normaliser(config["preprocess_cfg"], torch.device("cpu"))
         self._prepare = lambda images: normalise(torch.from_numpy(prepare_images(images, height, width)))
+        self._words = WordWeights(config["model_cfg"]["text_cfg"]["words"])
         self._dim = int(config["model_cfg"]["embed_dim"])
         self.model_id = f"compact:{config['fingerprint']}"
 
     def _load_open_clip(self, name: str, pretrained: str | None) -> None:
-        import open_clip
-
-        path = Path(name)
-        if path.is_dir():
-            source, weights = f"local-dir:{path}", None
-            self.model_id = f"{path.name}@{folder_digest(path)[:16]}"
-        elif pretrained is not None and Path(pretrained).is_file():
-            source, weights = name, pretrained
-            self.model_id = f"{name}@{file_digest(Path(pretrained))[:16]}"
-        elif name.startswith((".", "/", "~")):
-            raise ModelUnavailableError(f"clip.model names a folder that does not exist: {name}")
-        elif not name.startswith("hf-hub:") and pretrained is None:
-            raise ModelUnavailableError(
-                f"clip.model is {name!r}, but clip.pretrained is not set: without weights its vectors would be random"
-            )
-        else:
-            source, weights = name, pretrained
-            self.model_id = name if pretrained is None else f"{name}:{pretrained}"
-        try:
-            with _quiet():
-                model, _, preprocess = open_clip.create_model_and_transforms(
-                    source, pretrained=weights, require_pretrained=True, device="cpu"
-                )
-                tokenizer = open_clip.get_tokenizer(source)
-        except (OSError, RuntimeError, ValueError) as error:
-            raise ModelUnavailableError(
-                f"open_clip cannot load {name!r}{f' with weights {pretrained!r}' if pretrained else ''} "
-                f"({type(error).__name__}): check the name and the network, or give a local folder with "
-                f"{OPEN_CLIP_CONFIG} and weights"
-            ) from error
-        if source.startswith("hf-hub:"):
-            # A hub id can be moved to other weights; the fingerprint must follow the weights.
-            self.model_id = f"{name}@{_state_digest(model)[:16]}"
-        self._model = cast(Any, model)
-        self._tokenize = cast(Callable[[list[str]], Any], tokenizer)
-        self._prepare = lambda images: _stacked([cast(Any, preprocess)(image.convert("RGB")) for image in images])
+        loaded = load_open_clip(name, pretrained)
+        self._model, self._tokenize, self.model_id = loaded.model, loaded.tokenize, loaded.model_id
+        preprocess = loaded.preprocess
+        self._prepare = lambda images: _stacked([preprocess(image.convert("RGB")) for image in images])
         self._dim = int(self._text_dim())
 
     def _text_dim(self) -> int:
@@ -142,6 +183,11 @@ class ClipEncoder:
         """Length of a vector."""
         return self._dim
 
+    def _autocast(self) -> AbstractContextManager[object]:
+        from fashionrec_assets.embeddings.precision import autocast
+
+        return autocast(self._device, self._precision)
+
     def encode_images(
         self, images: Sequence[Image], *, progress: Callable[[int, int], None] = no_progress
     ) -> NDArray[np.float32]:
@@ -149,7 +195,7 @@ class ClipEncoder:
         import torch
 
         result = np.zeros((len(images), self._dim), dtype=np.float32)
-        with torch.inference_mode():
+        with torch.inference_mode(), self._autocast():
             for start in range(0, len(images), self._batch_size):
                 batch = self._prepare(images[start : start + self._batch_size]).to(self._device)
                 vectors = self._model.encode_image(batch, normalize=True)
@@ -169,9 +215,9 @@ class ClipEncoder:
         if self._tokenize is None:
             if self._sentences is None:
                 raise ModelUnavailableError("a compact CLIP model reads sentence vectors: pass its sentence encoder")
-            return self.project_sentences(self._sentences.encode(texts, progress=progress))
+            return self.project_sentences(texts, self._sentences.encode(texts, progress=progress))
         result = np.zeros((len(texts), self._dim), dtype=np.float32)
-        with torch.inference_mode():
+        with torch.inference_mode(), self._autocast():
             for start in range(0, len(texts), self._batch_size):
                 tokens = self._tokenize(list(texts[start : start + self._batch_size])).to(self._device)
                 vectors = self._model.encode_text(tokens, normalize=True)
@@ -179,15 +225,16 @@ class ClipEncoder:
                 progress(min(start + self._batch_size, len(texts)), len(texts))
         return result
 
-    def project_sentences(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Sentence vectors (n, d) that exist already, into the space of a compact model; ValueError for another one."""
+    def project_sentences(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Texts and their sentence vectors (n, d) into a compact model's space, (n, dim); ValueError for another model."""
         import torch
 
-        if self._tokenize is not None:
+        if self._words is None:
             raise ValueError("only a compact model reads sentence vectors")
-        with torch.inference_mode():
-            rows = torch.from_numpy(np.ascontiguousarray(vectors, dtype=np.float32)).to(self._device)
-            return cast(NDArray[np.float32], self._model.encode_text(rows, normalize=True).float().cpu().numpy())
+        rows = np.concatenate([np.asarray(vectors, dtype=np.float32), self._words(texts)], axis=1)
+        with torch.inference_mode(), self._autocast():
+            found = self._model.encode_text(torch.from_numpy(rows).to(self._device), normalize=True)
+        return cast(NDArray[np.float32], found.float().cpu().numpy())
 
 
 def _stacked(tensors: Sequence[Any]) -> Any:

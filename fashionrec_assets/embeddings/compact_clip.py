@@ -18,7 +18,6 @@ from typing import Any, cast
 
 import open_clip
 import torch
-from open_clip.timm_model import TimmModel
 from safetensors.torch import load_file, save_file
 from timm.models import register_model
 from timm.models.resnet import BasicBlock
@@ -26,20 +25,20 @@ from torch import Tensor, nn
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
-FORMAT = "fashionrec-locked-text/1"
+FORMAT = "fashionrec-locked-text/2"
 TOWER = "fashionrec_patch_resnet"
 
 
 class PatchResNet(nn.Module):
-    """Three residual blocks of 48, 96 and 192 channels on overlapping 8x8 patches; average-pooled.
+    """Four residual blocks of 48, 96, 192 and 384 channels on overlapping 8x8 patches; average-pooled.
 
     A stem that takes patches at once spares the convolutions at full size, which cost most of a small network's time
     on a processor and, measured, gain nothing here.
     """
 
-    num_features = 192
+    num_features = 384
 
-    def __init__(self, widths: tuple[int, ...] = (48, 96, 192)) -> None:
+    def __init__(self, widths: tuple[int, ...] = (48, 96, 192, 384)) -> None:
         super().__init__()
         layers: list[nn.Module] = [
             nn.Conv2d(3, widths[0], kernel_size=8, stride=4, padding=2, bias=False),
@@ -77,24 +76,30 @@ def fashionrec_patch_resnet(pretrained: bool = False, **options: Any) -> PatchRe
 
 
 class LockedText(nn.Module):
-    """A text tower whose input is sentence vectors, (n, text_dim), and whose output is (n, embed_dim).
+    """A text tower that reads sentence vectors and words, (n, text_dim + words), and gives (n, embed_dim).
 
     The vectors of a narrow domain lie close together; `centre` (their mean over the training texts) is subtracted so
-    that the projection sees what tells them apart.
+    that the projection sees what tells them apart. `words` are the texts' TF-IDF weights over the catalog's own
+    vocabulary (`WordWeights`): a sentence vector blurs "burgundy" into "red", a weight of its own does not. A share of
+    the words is hidden in training, so that the tower does not lean on single ones.
     """
 
     centre: Tensor
 
-    def __init__(self, text_dim: int, embed_dim: int) -> None:
+    def __init__(self, text_dim: int, embed_dim: int, words: int = 0, word_dropout: float = 0.2) -> None:
         super().__init__()
         self.register_buffer("centre", torch.zeros(text_dim))
         self.proj = nn.Linear(text_dim, embed_dim, bias=False)
+        self.words = nn.Linear(words, embed_dim, bias=False) if words else None
+        self.hide = nn.Dropout(word_dropout)
         # What open_clip asks every text tower for; there are no tokens here.
         self.context_length = 0
         self.vocab_size = 0
 
-    def forward(self, vectors: Tensor) -> Tensor:
-        return cast(Tensor, self.proj(nn.functional.normalize(vectors - self.centre, dim=-1)))
+    def forward(self, rows: Tensor) -> Tensor:
+        dim = len(self.centre)
+        seen = cast(Tensor, self.proj(nn.functional.normalize(rows[:, :dim] - self.centre, dim=-1)))
+        return seen if self.words is None else seen + self.words(self.hide(rows[:, dim:]))
 
 
 def build(config: Mapping[str, Any]) -> open_clip.CustomTextCLIP:
@@ -112,9 +117,9 @@ def build(config: Mapping[str, Any]) -> open_clip.CustomTextCLIP:
         embed_dim=model["embed_dim"],
         vision_cfg=cast(open_clip.CLIPVisionCfg, vision),
         text_cfg=cast(open_clip.CLIPTextCfg, placeholder),
+        **{name: model[name] for name in ("init_logit_scale", "init_logit_bias") if name in model},
     )
-    assert isinstance(clip.visual, TimmModel)
-    clip.text = LockedText(text["locked_dim"], model["embed_dim"])  # pyright: ignore[reportAttributeAccessIssue]
+    clip.text = LockedText(text["locked_dim"], model["embed_dim"], len(text["words"]))  # pyright: ignore[reportAttributeAccessIssue]
     clip.context_length, clip.vocab_size = 0, 0
     return clip
 

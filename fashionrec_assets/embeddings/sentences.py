@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fashionrec_assets.resources.models import ModelUnavailableError, file_digest, folder_digest
+
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
@@ -25,27 +27,8 @@ PACKAGE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9
 """Digest of `model.safetensors` of sentence-transformers/all-MiniLM-L6-v2, as its authors publish it."""
 
 
-class ModelUnavailableError(RuntimeError):
-    """A model cannot be found, or its weights are not the ones expected; the message says what to do."""
-
-
 def no_progress(done: int, total: int) -> None:
     """The default `progress`: says nothing."""
-
-
-def file_digest(path: Path) -> str:
-    """sha256 of a file, in hex."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def folder_digest(folder: Path) -> str:
-    """One digest of a model folder: names and contents of its weights, configuration and vocabulary files."""
-    digest = hashlib.sha256()
-    kept = {".safetensors", ".bin", ".pt", ".json", ".txt", ".model"}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in kept):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + file_digest(path).encode() + b"\n")
-    return digest.hexdigest()
 
 
 def packaged_model() -> Path:

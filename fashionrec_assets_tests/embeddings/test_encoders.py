@@ -13,7 +13,8 @@ from PIL import Image
 
 from fashionrec_assets.embeddings import sentences
 from fashionrec_assets.embeddings.clip import ClipEncoder
-from fashionrec_assets.embeddings.sentences import ModelUnavailableError, SentenceEncoder, packaged_model
+from fashionrec_assets.embeddings.sentences import SentenceEncoder, packaged_model
+from fashionrec_assets.resources.models import ModelUnavailableError
 from fashionrec_assets_tests.embeddings.tiny import clip_model, sentence_model
 
 
@@ -108,7 +109,7 @@ def test_an_open_clip_folder_is_loaded_by_path(clip_folder: Path, tmp_path: Path
     assert texts.shape == (3, 24)
     np.testing.assert_allclose(np.linalg.norm(texts, axis=1), 1, atol=1e-5)
     with pytest.raises(ValueError, match="only a compact model"):
-        encoder.project_sentences(np.zeros((1, 24), np.float32))
+        encoder.project_sentences(["a"], np.zeros((1, 24), np.float32))
     copy = tmp_path / clip_folder.name
     shutil.copytree(clip_folder, copy)
     assert ClipEncoder(copy, device="cpu").model_id == encoder.model_id

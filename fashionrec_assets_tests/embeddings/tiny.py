@@ -44,16 +44,16 @@ def sentence_model(folder: Path, *, seed: int = 0, dim: int = 32) -> Path:
     return folder / "model"
 
 
-def clip_model(folder: Path, *, seed: int = 0) -> Path:
-    """An open_clip folder: `open_clip_config.json` and weights of a two-layer ViT and text transformer."""
+def clip_model(folder: Path, *, seed: int = 0, layers: int = 1) -> Path:
+    """An open_clip folder: `open_clip_config.json` and weights of a ViT and a text transformer of `layers` blocks."""
     import open_clip
     import torch
     from safetensors.torch import save_file
 
     config = {
         "embed_dim": 24,
-        "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},
-        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
+        "vision_cfg": {"image_size": 32, "layers": layers, "width": 32, "head_width": 16, "patch_size": 16},
+        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": layers},
     }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -1,0 +1,90 @@
+"""The encoders in force in a shop, loaded when first used: a run with nothing to encode loads none.
+
+Belongs here: which model the settings and artifacts name. Does not belong here: the encoders themselves.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fashionrec_assets.resources.models import folder_digest
+from fashionrec_assets.resources.shop import Shop
+
+if TYPE_CHECKING:
+    from fashionrec_assets.embeddings.clip import ClipEncoder
+    from fashionrec_assets.embeddings.sentences import SentenceEncoder
+
+REFERENCE = "reference.json"
+"""In the artifact of a model that is used as it is: its name instead of its weights."""
+
+
+class Encoders:
+    """The sentence encoder and the CLIP model of one shop."""
+
+    def __init__(self, shop: Shop) -> None:
+        self._shop = shop
+
+    @cached_property
+    def text_id(self) -> str:
+        """The sentence encoder's id; the packaged one's is known without loading it."""
+        from fashionrec_assets.embeddings.sentences import packaged_model_id
+
+        return packaged_model_id() if self._shop.settings.text.model is None else self.sentences.model_id
+
+    @property
+    def original_id(self) -> str:
+        """What tells one `clip.model` from another without loading it: the content of a folder, else the name."""
+        model = self._shop.settings.clip.model or ""
+        return folder_digest(Path(model)) if model and Path(model).is_dir() else model
+
+    @cached_property
+    def sentences(self) -> SentenceEncoder:
+        from fashionrec_assets.embeddings.sentences import SentenceEncoder
+
+        settings = self._shop.settings.text
+        return SentenceEncoder(settings.model, batch_size=settings.encode_batch)
+
+    @cached_property
+    def clip(self) -> ClipEncoder:
+        """The CLIP model in force, for images; a compact one cannot read texts (`clip_with_text` can)."""
+        return self._in_force(with_text=False)
+
+    @cached_property
+    def clip_with_text(self) -> ClipEncoder:
+        """The CLIP model in force, with the sentence encoder that a compact one reads through."""
+        return self._in_force(with_text=True)
+
+    @cached_property
+    def original(self) -> ClipEncoder:
+        """`clip.model` with its own weights, whatever was trained from them."""
+        settings = self._shop.settings.clip
+        assert settings.model is not None
+        return self._clip(settings.model, settings.pretrained, with_text=False)
+
+    def load(self, folder: Path) -> ClipEncoder:
+        """A model that was trained here, for images and texts."""
+        return self._clip(folder, None, with_text=True)
+
+    def _in_force(self, *, with_text: bool) -> ClipEncoder:
+        folder = self._shop.current("clip_model")
+        reference = folder / REFERENCE
+        if reference.exists():
+            named = json.loads(reference.read_text("utf-8"))
+            return self._clip(named["model"], named["pretrained"], with_text=False)
+        return self._clip(folder, None, with_text=with_text)
+
+    def _clip(self, model: str | Path, pretrained: str | None, *, with_text: bool) -> ClipEncoder:
+        from fashionrec_assets.embeddings.clip import OPEN_CLIP_CONFIG, ClipEncoder
+
+        settings = self._shop.settings.clip
+        reads_sentences = with_text and not (Path(model) / OPEN_CLIP_CONFIG).is_file()
+        return ClipEncoder(
+            model,
+            pretrained=pretrained,
+            sentences=self.sentences if reads_sentences else None,
+            batch_size=settings.encode_batch,
+            precision=settings.precision,
+        )

@@ -1,0 +1,67 @@
+"""A training state survives on disk, all of it or none of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from fashionrec_assets.embeddings.checkpoints import (
+    Checkpoint,
+    optimiser_tensors,
+    prefixed,
+    restore_optimiser,
+    under,
+)
+
+
+def test_what_is_saved_is_loaded_for_the_same_training_only(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    weight = torch.arange(6.0).reshape(2, 3)
+    Checkpoint(folder, "one").save({"weight": weight, "same": weight}, {"step": 3})
+    found = Checkpoint(folder, "one").load()
+    assert found is not None
+    tensors, facts = found
+    assert torch.equal(tensors["weight"], weight)
+    assert facts["step"] == 3
+    assert Checkpoint(folder, "other").load() is None
+    Checkpoint(folder, "one").clear()
+    assert Checkpoint(folder, "one").load() is None
+    assert not folder.exists()
+
+
+def test_a_draft_left_by_a_kill_is_not_a_state(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    Checkpoint(folder, "one").save({"weight": torch.zeros(2)}, {"step": 1})
+    (tmp_path / "state.draft").mkdir()
+    (tmp_path / "state.draft" / "state.safetensors").write_bytes(b"half")
+    Checkpoint(folder, "one").save({"weight": torch.ones(2)}, {"step": 2})
+    found = Checkpoint(folder, "one").load()
+    assert found is not None
+    assert found[1]["step"] == 2
+
+
+def test_without_a_folder_nothing_is_kept() -> None:
+    kept = Checkpoint(None, "one")
+    kept.save({"weight": torch.zeros(2)}, {})
+    assert kept.load() is None
+    kept.clear()
+
+
+def test_a_restored_optimiser_steps_as_the_first_would_have() -> None:
+    def steps(optimiser: torch.optim.Optimizer, weight: torch.nn.Parameter, count: int) -> None:
+        for _ in range(count):
+            optimiser.zero_grad()
+            (weight**2).sum().backward()
+            optimiser.step()
+
+    first = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+    optimiser = torch.optim.AdamW([first], lr=0.1)
+    steps(optimiser, first, 3)
+    second = torch.nn.Parameter(first.detach().clone())
+    other = torch.optim.AdamW([second], lr=0.1)
+    kept = {name: value.clone() for name, value in prefixed("o.", optimiser_tensors(optimiser)).items()}
+    restore_optimiser(other, under("o.", kept))
+    steps(optimiser, first, 2)
+    steps(other, second, 2)
+    assert torch.equal(first, second)
