@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -33,8 +33,11 @@ from fashionrec_assets.resources.glue import ShopParam, asset_spec, materialized
 from fashionrec_assets.resources.shop import WHOLE, Made, Shop
 from fashionrec_assets.settings import digest
 from fashionrec_assets.storage import ledger
-from fashionrec_assets.storage.buckets import VECTOR_COLUMNS, vector_rows
+from fashionrec_assets.storage.buckets import VECTOR_COLUMNS, BucketStore, vector_rows
 from fashionrec_assets.storage.ledger import Stage
+
+if TYPE_CHECKING:
+    from fashionrec_assets.embeddings.clip import ClipEncoder
 
 ARMS = Stage("clip_arms", "model", version="1", upstream=("clip_model",), settings=("clip", "seed"))
 IMAGES = Stage("image_embeddings", "item", version="1", rows="SELECT item_id FROM crops", upstream=("grounded_crops",))
@@ -44,7 +47,10 @@ TEXT_MODEL = Stage("text_model", "model", version="1")
 
 @dg.asset(
     **asset_spec(
-        CLIP, group="embeddings", deps=["grounded_crops", "clarified_descriptions"], kinds={"pytorch", "openclip"}
+        CLIP,
+        group="embeddings",
+        deps=["grounded_crops", "clarified_descriptions", "text_embeddings"],
+        kinds={"pytorch", "openclip"},
     )
 )
 def clip_model(shop: ShopParam) -> dg.MaterializeResult:
@@ -93,19 +99,12 @@ def clip_arms(shop: ShopParam) -> dg.MaterializeResult:
 )
 def image_embeddings(shop: ShopParam) -> dg.MaterializeResult:
     """One unit vector per crop from the CLIP image tower."""
-    from PIL import Image
-
     with shop.stage(IMAGES) as run:
         crops, encoders = shop.store("crops", CROP_COLUMNS), Encoders(shop)
         store = shop.store(IMAGE_STORE, VECTOR_COLUMNS)
         plan = run.plan(present=store.keys(), clip=shop.model_id(CLIP.name))
 
-        def compute(keys: list[str]) -> Made:
-            table = crops.take(keys)
-            images = [Image.open(io.BytesIO(jpeg)).convert("RGB") for jpeg in table.column("jpeg").to_pylist()]
-            return _made(table.column("item_id").to_pylist(), encoders.clip.encode_images(images))
-
-        run.by_bucket(plan, store, compute)
+        run.by_bucket(plan, store, lambda keys: encode_bucket(crops, encoders.clip, keys))
         return materialized(run, rows=len(store.keys()))
 
 
@@ -129,6 +128,15 @@ def text_embeddings(shop: ShopParam) -> dg.MaterializeResult:
 
         run.by_bucket(plan, store, compute)
         return materialized(run, rows=len(store.keys()), encoder=encoders.text_id)
+
+
+def encode_bucket(crops: BucketStore, encoder: ClipEncoder, keys: list[str]) -> Made:
+    """The image vectors of `keys`, read from the store of crops."""
+    from PIL import Image
+
+    table = crops.take(keys)
+    images = [Image.open(io.BytesIO(jpeg)).convert("RGB") for jpeg in table.column("jpeg").to_pylist()]
+    return _made(table.column("item_id").to_pylist(), encoder.encode_images(images))
 
 
 def _made(keys: list[str], vectors: Any) -> Made:

@@ -226,7 +226,7 @@ class ClipEncoder:
         return result
 
     def project_sentences(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Texts and their sentence vectors (n, d) into a compact model's space, (n, dim); ValueError for another model."""
+        """Texts and their sentence vectors (n, d) to vectors (n, dim); ValueError if the model is not a compact one."""
         import torch
 
         if self._words is None:

@@ -76,8 +76,10 @@ class TrainingReport:
 
 
 def epochs_for(settings: ClipSettings, pairs: int, *, warm: bool) -> int:
-    """Epochs for `pairs` training pairs; a `warm` start takes only its share of them."""
-    full = max(settings.epochs, math.ceil(settings.least_presented / max(1, pairs)))
+    """Epochs for `pairs` training pairs; from scratch `least_presented` counts, a `warm` start takes its share only."""
+    full = settings.epochs
+    if settings.model is None:
+        full = max(full, math.ceil(settings.least_presented / max(1, pairs)))
     return max(1, round(full * settings.warm_start)) if warm else full
 
 

@@ -9,6 +9,7 @@ import json
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from fashionrec_assets.resources.models import folder_digest
 from fashionrec_assets.resources.shop import Shop
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 REFERENCE = "reference.json"
 """In the artifact of a model that is used as it is: its name instead of its weights."""
+
+_SENTENCES: WeakKeyDictionary[Shop, SentenceEncoder] = WeakKeyDictionary()
 
 
 class Encoders:
@@ -40,12 +43,15 @@ class Encoders:
         model = self._shop.settings.clip.model or ""
         return folder_digest(Path(model)) if model and Path(model).is_dir() else model
 
-    @cached_property
+    @property
     def sentences(self) -> SentenceEncoder:
+        """The sentence encoder: one for all stages of a shop, so that a text is encoded once in a run."""
         from fashionrec_assets.embeddings.sentences import SentenceEncoder
 
-        settings = self._shop.settings.text
-        return SentenceEncoder(settings.model, batch_size=settings.encode_batch)
+        if self._shop not in _SENTENCES:
+            settings = self._shop.settings.text
+            _SENTENCES[self._shop] = SentenceEncoder(settings.model, batch_size=settings.encode_batch)
+        return _SENTENCES[self._shop]
 
     @cached_property
     def clip(self) -> ClipEncoder:

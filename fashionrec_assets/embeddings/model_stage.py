@@ -18,13 +18,18 @@ from fashionrec_assets.embeddings.arms import ARMS, FULL, Arm
 from fashionrec_assets.embeddings.checkpoints import Checkpoint
 from fashionrec_assets.embeddings.clip_split import FamilySplit
 from fashionrec_assets.embeddings.encoders import REFERENCE, Encoders
+from fashionrec_assets.embeddings.reading import TEXT_STORE, stored_vectors
 from fashionrec_assets.embeddings.training_set import arm_texts, training_pairs
 from fashionrec_assets.resources.shop import WHOLE, Shop, StageRun
 from fashionrec_assets.settings import ClipSettings, digest
 from fashionrec_assets.storage.ledger import ModelPlan, Stage
 
 CLIP = Stage(
-    "clip_model", "model", version="2", upstream=("grounded_crops", "clarified_descriptions"), settings=("clip", "seed")
+    "clip_model",
+    "model",
+    version="2",
+    upstream=("grounded_crops", "clarified_descriptions", "text_embeddings"),
+    settings=("clip", "seed"),
 )
 TRAINING = "training.json"
 """In a trained model's folder: the code it was trained with, and what it started from."""
@@ -152,6 +157,10 @@ def _train(
     if settings.model is not None:
         own_start = start is not None and settings.text_tower != "sentences"
         original = load_open_clip(str(start)) if own_start else load_open_clip(settings.model, settings.pretrained)
+    if reads_sentences(settings) and arm.clarified:
+        # They are in the store already, and a text's vector depends a little on the batch it was encoded in.
+        known, vectors = stored_vectors(shop, TEXT_STORE, keys)
+        encoders.sentences.remember(arm_texts(shop, known, clarified=True), vectors)
     size = image_size(settings, original)
     folder.mkdir(parents=True, exist_ok=True)
     with training_pairs(shop, keys, size, grounded=arm.grounded, clarified=arm.clarified) as pairs:

@@ -61,6 +61,10 @@ def packaged_model_id() -> str:
     return f"all-MiniLM-L6-v2@{PACKAGE_SHA256[:16]}"
 
 
+MOST_REMEMBERED = 50_000
+"""Vectors an encoder keeps in memory: about 80 MB of MiniLM's."""
+
+
 class SentenceEncoder:
     """Text to unit vectors.
 
@@ -89,6 +93,7 @@ class SentenceEncoder:
                 self.model_id = f"{model}@{_weights_digest(self._model)[:16]}"
         self._model.eval()
         self._batch_size = batch_size
+        self._known: dict[str, NDArray[np.float32]] = {}
         self._dim = int(np.asarray(self._model.encode("a", show_progress_bar=False)).shape[-1])
 
     @property
@@ -99,10 +104,12 @@ class SentenceEncoder:
     def encode(
         self, texts: Sequence[str], *, progress: Callable[[int, int], None] = no_progress
     ) -> NDArray[np.float32]:
-        """Unit vectors of `texts`, (n, dim), in order; an empty text is a text. Equal texts are encoded once."""
-        result = np.zeros((len(texts), self.dim), dtype=np.float32)
-        unique = sorted(set(texts), key=lambda text: (-len(text), text))
-        rows: dict[str, NDArray[np.float32]] = {}
+        """Unit vectors of `texts`, (n, dim), in order; an empty text is a text. Equal texts are encoded once.
+
+        The last vectors are remembered: several models of one run read the same texts.
+        """
+        unique = sorted(set(texts) - self._known.keys(), key=lambda text: (-len(text), text))
+        rows = {text: self._known[text] for text in set(texts) & self._known.keys()}
         for start in range(0, len(unique), self._batch_size):
             batch = unique[start : start + self._batch_size]
             vectors = self._model.encode(
@@ -110,9 +117,20 @@ class SentenceEncoder:
             )
             rows.update(zip(batch, np.asarray(vectors, dtype=np.float32), strict=True))
             progress(min(start + self._batch_size, len(unique)), len(unique))
+        self._remember(rows)
+        result = np.zeros((len(texts), self.dim), dtype=np.float32)
         for number, text in enumerate(texts):
             result[number] = rows[text]
         return result
+
+    def remember(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
+        """Take `vectors` (n, dim), which this encoder made of `texts` before, instead of encoding them again."""
+        self._remember(dict(zip(texts, vectors, strict=True)))
+
+    def _remember(self, rows: dict[str, NDArray[np.float32]]) -> None:
+        self._known.update(rows)
+        while len(self._known) > MOST_REMEMBERED:
+            self._known.pop(next(iter(self._known)))
 
 
 def _from_hub(name: str, device: str) -> SentenceTransformer:

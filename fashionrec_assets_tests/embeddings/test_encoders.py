@@ -48,9 +48,27 @@ def test_a_local_sentence_model_encodes_unit_vectors_in_order(sentence_folder: P
     assert calls == [(2, 4), (4, 4)]
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     assert (vectors[1] == vectors[4]).all()
-    alone = np.concatenate([encoder.encode([text]) for text in texts])
-    np.testing.assert_allclose(vectors, alone, atol=1e-5)
+    other = SentenceEncoder(str(sentence_folder), batch_size=1)
+    np.testing.assert_allclose(vectors, other.encode(texts), atol=1e-5)
     assert encoder.encode([]).shape == (0, encoder.dim)
+
+
+def test_a_text_is_encoded_once_and_stored_vectors_are_taken(
+    sentence_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = SentenceEncoder(str(sentence_folder))
+    first = encoder.encode(["a hat", "a coat"])
+    calls: list[tuple[int, int]] = []
+    again = encoder.encode(["a coat", "a red dress", "a hat"], progress=lambda *done: calls.append(done))
+    assert calls == [(1, 1)]
+    assert (again[[2, 0]] == first).all()
+    stored = np.eye(2, encoder.dim, dtype=np.float32)
+    encoder.remember(["a shoe", "a hat"], stored)
+    assert (encoder.encode(["a hat", "a shoe"]) == stored[::-1]).all()
+    monkeypatch.setattr(sentences, "MOST_REMEMBERED", 2)
+    assert encoder.encode(["a", "b", "c", "d"]).shape == (4, encoder.dim)
+    encoder.encode(["d", "a"], progress=lambda *done: calls.append(done))
+    assert calls[-1] == (1, 1), "the oldest were to be forgotten, the newest kept"
 
 
 def test_a_sentence_models_id_follows_its_weights(sentence_folder: Path, tmp_path: Path) -> None:
