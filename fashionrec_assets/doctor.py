@@ -49,7 +49,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield _raw(settings)
     yield _text_encoder(settings)
     yield _image_encoder(settings)
-    yield Finding("ok", "crop provider", settings.crops.provider)
+    yield _crop_provider(settings)
     yield Finding("ok", "description provider", settings.descriptions.provider)
     yield _language_model()
     yield _home(settings)
@@ -104,9 +104,18 @@ def _image_encoder(settings: Settings) -> Finding:
             "compact CLIP trained on this catalog",
             "for a pretrained one: FASHIONREC_CLIP__MODEL=<open_clip name, hf-hub: id or folder>",
         )
+    return Finding("note", "image encoder", settings.clip.model, _offline())
+
+
+def _crop_provider(settings: Settings) -> Finding:
+    if settings.crops.provider != "grounding_dino":
+        return Finding("ok", "crop provider", settings.crops.provider)
+    return Finding("note", "crop provider", f"grounding_dino, {settings.crops.model}", _offline())
+
+
+def _offline() -> str:
     offline = os.environ.get("HF_HUB_OFFLINE") == "1"
-    remedy = "HF_HUB_OFFLINE=1 is set: only weights that are already cached load" if offline else ""
-    return Finding("note", "image encoder", settings.clip.model, remedy)
+    return "HF_HUB_OFFLINE=1 is set: only weights that are already cached load" if offline else ""
 
 
 def _language_model() -> Finding:

@@ -1,12 +1,14 @@
 """Small plots for asset metadata.
 
-Belongs here: one line plot, in one style. Does not belong here: the plots of reports (the evaluation room's).
+Belongs here: line plots and box plots, in one style. Does not belong here: the plots of reports (the evaluation
+room's).
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 
 def line_plot(
@@ -39,3 +41,54 @@ def line_plot(
     buffer = io.BytesIO()
     canvas.print_png(buffer)
     return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Where values of one group lie: their 5, 25, 50, 75 and 95 % quantiles, None if it has none.
+
+    `rate` is a share of the group in [0, 1] with the bounds of its interval, shown beside the box.
+    """
+
+    quantiles: tuple[float, float, float, float, float] | None
+    rate: tuple[float, float, float]
+
+
+def box_plot(groups: Mapping[str, Spread], *, values: str, rates: str) -> bytes:
+    """A PNG with one line per group, top to bottom: a box plot of its values, and its rate with the interval.
+
+    `values` and `rates` name the two axes, both from 0 to 1. The whiskers are the 5 and 95 % quantiles.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.2, 1.1 + 0.27 * len(groups)), layout="constrained", dpi=110)
+    canvas = FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+    for place, spread in enumerate(groups.values()):
+        if spread.quantiles is not None:
+            low, first, median, third, high = spread.quantiles
+            left.plot((low, high), (place, place), color="#3b6ea5", linewidth=1.2, zorder=1)
+            left.barh(place, third - first, left=first, height=0.6, color="#a9c7e8", edgecolor="#3b6ea5", zorder=2)
+            left.plot((median, median), (place - 0.3, place + 0.3), color="#1f3f66", linewidth=1.8, zorder=3)
+        rate, low, high = spread.rate
+        right.barh(place, rate, height=0.6, color="#e8b36b")
+        right.plot((low, high), (place, place), color="#7a4b12", linewidth=1.2)
+    left.set_yticks(range(len(groups)), labels=[_plain(name) for name in groups])
+    left.set_ylim(len(groups) - 0.5, -0.5)
+    for axes, label in ((left, values), (right, rates)):
+        axes.set_xlim(0, 1)
+        axes.set_xlabel(label, fontsize=9)
+        axes.tick_params(labelsize=8)
+        axes.grid(alpha=0.25, axis="x")
+        axes.spines[["top", "right"]].set_visible(False)
+    buffer = io.BytesIO()
+    canvas.print_png(buffer)
+    return buffer.getvalue()
+
+
+def _plain(text: str, most: int = 28) -> str:
+    """A name from a catalog as a label: matplotlib reads "$" as mathematics and has no glyphs for other scripts."""
+    shown = "".join(letter if ord(letter) < 0x2000 and letter.isprintable() else "·" for letter in text)
+    shown = shown if len(shown) <= most else shown[: most - 1] + "…"
+    return shown.replace("$", r"\$")

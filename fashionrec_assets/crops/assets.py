@@ -8,68 +8,98 @@ from __future__ import annotations
 
 import hashlib
 import io
-from typing import Any
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pyarrow as pa
 
 from fashionrec_assets.catalog.photos import PhotoError, PhotoStore, decode_photo
-from fashionrec_assets.crops.contact_sheet import SheetRow, contact_sheet
-from fashionrec_assets.crops.grounding import make_grounder
+from fashionrec_assets.crops import album, rates
+from fashionrec_assets.crops.contact_sheet import SheetRow, SheetSection, sectioned_sheet
+from fashionrec_assets.crops.grounding import VERSIONED, Grounder, make_grounder
 from fashionrec_assets.crops.pipeline import GroundedCrop, ground_batch
-from fashionrec_assets.crops.tables import CROPS
+from fashionrec_assets.crops.tables import CROPS, RATES
 from fashionrec_assets.resources.glue import ShopParam, asset_spec, materialized, picture, table_of
 from fashionrec_assets.resources.shop import Made, Shop
-from fashionrec_assets.storage.ledger import Stage
-from fashionrec_assets.storage.warehouse import one_row
+from fashionrec_assets.settings import CropSettings
+from fashionrec_assets.storage.ledger import Stage, batches
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 STAGE = Stage(
     "grounded_crops",
     "item",
-    version="1",
-    rows="SELECT *, coalesce(product_type, category) AS kind FROM items WHERE image_status = 'ok'",
-    reads=("image_digest", "kind"),
-    settings=("crops",),
+    version="2",
+    rows="SELECT * FROM items WHERE image_status = 'ok'",
+    reads=("image_digest", "product_type", "category"),
+    settings=tuple(f"crops.{name}" for name in CropSettings.model_fields if name not in VERSIONED),
 )
 
 CROP_COLUMNS = pa.schema([pa.field("jpeg", pa.binary(), nullable=False)])
-SHEET_ITEMS = 12
+
+PHOTOS_AT_ONCE = 32
+"""Decoded photos in memory at a time."""
+
+SHEET, PLOT = "contact_sheet.jpg", "box_areas.png"
 
 
-@dg.asset(**asset_spec(STAGE, group="crops", deps=["items"], kinds={"opencv", "parquet"}, tables=[CROPS]))
+@dg.asset(**asset_spec(STAGE, group="crops", deps=["items"], kinds={"opencv", "parquet"}, tables=[CROPS, RATES]))
 def grounded_crops(shop: ShopParam) -> dg.MaterializeResult:
     """The garment cut out of each readable photo, with its box, its measured colours, and the fallback counted."""
-    settings = shop.settings
     with shop.stage(STAGE) as run:
         store = shop.store("crops", CROP_COLUMNS)
-        grounder = make_grounder(settings.crops)
+        grounder = make_grounder(shop.settings.crops)
         plan = run.plan(present=store.keys(), grounder=f"{grounder.name}-{grounder.version}")
-        photos = PhotoStore(settings.raw, settings.catalog)
         unreadable: list[str] = []
+        if plan.todo or plan.orphaned:
+            with shop.warehouse.writer() as connection:
+                rates.begin(connection, [*plan.todo, *plan.orphaned])
 
         def compute(keys: list[str]) -> Made:
-            with shop.warehouse.reader() as connection:
-                rows = connection.execute(
-                    f"SELECT item_id, image_ref, kind FROM ({STAGE.rows}) "
-                    "WHERE item_id IN (SELECT unnest(?)) ORDER BY 1",
-                    [keys],
-                ).fetchall()
-            read: list[tuple[str, str | None, Any]] = []
-            for item_id, ref, kind in rows:
-                try:
-                    photo = decode_photo(photos.read(ref), max_pixels=settings.catalog.max_image_pixels)
-                    read.append((item_id, kind, photo))
-                except PhotoError:
-                    unreadable.append(item_id)
-            crops = ground_batch([row[2] for row in read], [row[1] for row in read], grounder, settings.crops)
-            return _made([(item_id, photo, crop) for (item_id, _, photo), crop in zip(read, crops, strict=True)])
+            made: list[tuple[str, tuple[int, int], GroundedCrop]] = []
+            for some in batches(keys, PHOTOS_AT_ONCE):
+                made += _grounded(shop, grounder, some, unreadable)
+            return _made(made)
 
         run.by_bucket(plan, store, compute, CROPS)
-        shown = _shown(shop)
-        return materialized(run, **shown, unreadable_since_validation=len(unreadable) or None)
+        if _unrecorded(shop):
+            with shop.warehouse.writer() as connection:
+                rates.record(connection)
+        return materialized(
+            run,
+            grounder=f"{grounder.name} {grounder.version}",
+            unreadable_since_validation=len(unreadable) or None,
+            **_shown(shop),
+        )
 
 
-def _made(crops: list[tuple[str, Any, GroundedCrop]]) -> Made:
+def _grounded(
+    shop: Shop, grounder: Grounder, keys: Sequence[str], unreadable: list[str]
+) -> list[tuple[str, tuple[int, int], GroundedCrop]]:
+    """(item, (width, height) of its photo, crop) of those of `keys` whose photos can still be read."""
+    with shop.warehouse.reader() as connection:
+        rows = connection.execute(
+            f"SELECT item_id, image_ref, product_type, category FROM ({STAGE.rows}) "
+            "WHERE item_id IN (SELECT unnest(?)) ORDER BY 1",
+            [keys],
+        ).fetchall()
+    photos = PhotoStore(shop.settings.raw, shop.settings.catalog)
+    read: list[tuple[str, str | None, str | None, Image]] = []
+    for item_id, ref, product_type, category in rows:
+        try:
+            photo = decode_photo(photos.read(ref), max_pixels=shop.settings.catalog.max_image_pixels)
+            read.append((item_id, product_type, category, photo))
+        except PhotoError:
+            unreadable.append(item_id)
+    ids, types, categories, images = (list(column) for column in zip(*read, strict=True)) if read else ([], [], [], [])
+    crops = ground_batch(images, types, grounder, shop.settings.crops, categories=categories)
+    return [(item_id, image.size, crop) for item_id, image, crop in zip(ids, images, crops, strict=True)]
+
+
+def _made(crops: list[tuple[str, tuple[int, int], GroundedCrop]]) -> Made:
     keys = [item_id for item_id, _, _ in crops]
     table_rows = pa.table(
         {
@@ -78,8 +108,8 @@ def _made(crops: list[tuple[str, Any, GroundedCrop]]) -> Made:
                 name: [crop.location.box[at] for _, _, crop in crops]
                 for at, name in enumerate(("x0", "y0", "x1", "y1"))
             },
-            "photo_width": [photo.width for _, photo, _ in crops],
-            "photo_height": [photo.height for _, photo, _ in crops],
+            "photo_width": [size[0] for _, size, _ in crops],
+            "photo_height": [size[1] for _, size, _ in crops],
             "method": [crop.location.method for _, _, crop in crops],
             "reason": pa.array([crop.location.reason for _, _, crop in crops], pa.string()),
             "confidence": pa.array([crop.location.confidence for _, _, crop in crops], pa.float64()),
@@ -94,45 +124,55 @@ def _made(crops: list[tuple[str, Any, GroundedCrop]]) -> Made:
     return Made(jpegs, outputs, table_rows)
 
 
+def _unrecorded(shop: Shop) -> bool:
+    """Whether crops have changed since the rates were recorded: by this run, or by one that was killed."""
+    with shop.warehouse.reader() as connection:
+        return rates.unrecorded(connection)
+
+
 def _shown(shop: Shop) -> dict[str, Any]:
-    """Fallbacks by type, and a contact sheet of a fixed sample."""
+    """Tables by type, and pictures, which are drawn only when what they show has changed."""
+    with shop.warehouse.reader() as connection:
+        types = album.by_type(connection)
+        reasons = album.reasons(connection)
+        wanted = album.fingerprint(connection, STAGE.name)
+
+    def draw() -> dict[str, bytes]:
+        sections = _sections(shop, {row.kind: row for row in types})
+        return {SHEET: sectioned_sheet(sections), PLOT: album.area_plot(types)} if sections else {}
+
+    pictures = album.drawn_once(shop.reports / "crops", wanted, draw)
+    alts = {
+        SHEET: "photos with the box found, and the crops, by type",
+        PLOT: "box areas and photos kept whole, by type",
+    }
+    return {
+        "rows": sum(row.photos for row in types),
+        **{name.partition(".")[0]: picture(data, alts[name]) for name, data in pictures.items()},
+        "by_type": table_of([row.as_dict() for row in types[: album.TABLE_TYPES]]),
+        "fallback_reasons": table_of(reasons),
+    }
+
+
+def _sections(shop: Shop, types: dict[str, album.TypeRow]) -> list[SheetSection]:
     from PIL import Image
 
     with shop.warehouse.reader() as connection:
-        total = one_row(connection, "SELECT count(*) FROM crops")
-        by_type = connection.execute(
-            """
-            SELECT coalesce(product_type, '(none)') AS type, count(*) AS photos,
-                   round(avg((method = 'whole_image')::INT), 3) AS fallback_share,
-                   round(median((x1 - x0) * (y1 - y0) / (photo_width * photo_height)), 3) AS median_box_area
-            FROM crops JOIN items USING (item_id) GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 40
-            """
-        ).fetch_df()
-        reasons = connection.execute(
-            "SELECT reason, count(*) AS photos FROM crops WHERE reason IS NOT NULL GROUP BY 1 ORDER BY 2 DESC"
-        ).fetch_df()
-        sample = connection.execute(
-            """
-            SELECT item_id, image_ref, product_type, method, [x0, y0, x1, y1] FROM crops JOIN items USING (item_id)
-            ORDER BY sha256(item_id) LIMIT ?
-            """,
-            [SHEET_ITEMS],
-        ).fetchall()
+        chosen = album.examples(connection)
     photos = PhotoStore(shop.settings.raw, shop.settings.catalog)
-    crops = dict(
-        zip(*shop.store("crops", CROP_COLUMNS).take([row[0] for row in sample]).to_pydict().values(), strict=True)
-    )
-    rows: list[SheetRow] = []
-    for item_id, ref, product_type, method, box in sample:
-        try:
-            photo = decode_photo(photos.read(ref), max_pixels=shop.settings.catalog.max_image_pixels)
-        except PhotoError:
-            continue
-        crop = Image.open(io.BytesIO(crops[item_id])).convert("RGB")
-        rows.append(SheetRow(photo, tuple(box), crop, f"{product_type or 'no type'} ({method})"))
-    return {
-        "rows": total[0],
-        "contact_sheet": picture(contact_sheet(rows), "photos with the box found, and the crops") if rows else None,
-        "by_type": table_of(by_type.to_dict("records")),
-        "fallback_reasons": table_of(reasons.to_dict("records")),
-    }
+    table = shop.store("crops", CROP_COLUMNS).take([example.item_id for example in chosen])
+    crops = dict(zip(table.column("item_id").to_pylist(), table.column("jpeg").to_pylist(), strict=True))
+    sections: list[SheetSection] = []
+    for kind, some in groupby(chosen, key=lambda example: example.kind):
+        rows: list[SheetRow] = []
+        for one in some:
+            try:
+                photo = decode_photo(photos.read(one.image_ref), max_pixels=shop.settings.catalog.max_image_pixels)
+            except PhotoError:
+                continue
+            crop = Image.open(io.BytesIO(crops[one.item_id])).convert("RGB")
+            whole = one.reason is not None
+            note = f"kept whole: {one.reason}" if whole else f"{one.method} {one.confidence:.2f}"
+            rows.append(SheetRow(photo, None if whole else one.box, crop, one.item_id, note, fallback=whole))
+        sections.append(SheetSection(types[kind].heading, rows))
+    return [section for section in sections if section.rows]

@@ -10,7 +10,7 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,11 +79,28 @@ class Grounder(Protocol):
         ...
 
 
+@runtime_checkable
+class CategoryGrounder(Protocol):
+    """What a grounder also offers that reads an item's category beside its type."""
+
+    def find_in_categories(
+        self, photos: Sequence[Photo], product_types: Sequence[str | None], categories: Sequence[str | None]
+    ) -> list[Found]:
+        """As `Grounder.find_batch`; types and categories are raw catalog text."""
+        ...
+
+
 GROUNDERS: dict[str, str] = {
     "segmentation": "fashionrec_assets.crops.segmentation:SegmentationGrounder",
+    "grounding_dino": "fashionrec_assets.crops.grounding_dino:GroundingDinoGrounder",
     "whole_image": "fashionrec_assets.crops.grounding:WholeImageGrounder",
 }
 """Provider name to `module:callable`; the callable takes a `CropSettings` and returns a `Grounder`."""
+
+
+VERSIONED = frozenset({"model", "revision", "box_threshold", "text_threshold", "precision", "batch_size"})
+"""Settings that one grounder alone reads. Its `version` covers those that change a box, so that they make nothing stale
+where another grounder is in force."""
 
 
 def make_grounder(settings: CropSettings) -> Grounder:

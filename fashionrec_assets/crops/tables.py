@@ -24,4 +24,26 @@ CROPS = Table(
     (ForeignKey("item_id", "items", "item_id"),),
 )
 
-TABLES = (CROPS,)
+RATES = Table(
+    "crop_rates",
+    "Photos kept whole by type: now, of those the last run worked on, and before that run",
+    (
+        Column("kind", "VARCHAR", "product type, else category, else `(none)`"),
+        Column("photos", "BIGINT", "photos with a crop", minimum=0),
+        Column("whole", "BIGINT", "of these, kept whole", minimum=0),
+        Column("fresh", "BIGINT", "photos the last run with work worked on", minimum=0),
+        Column("fresh_whole", "BIGINT", "of these, kept whole", minimum=0),
+        Column("before", "BIGINT", "photos with a crop before that run", minimum=0),
+        Column("before_whole", "BIGINT", "of these, kept whole", minimum=0),
+    ),
+    ("kind",),
+)
+
+AT_WORK = Table(
+    "crops_at_work",
+    "Items a run has begun to ground; empty once a run is complete",
+    (Column("item_id", "VARCHAR", "the item"),),
+    ("item_id",),
+)
+
+TABLES = (CROPS, RATES, AT_WORK)

@@ -86,9 +86,10 @@ def table_of(records: Sequence[Mapping[str, Any]]) -> dg.MetadataValue | None:
     return dg.MetadataValue.table(rows, schema=dg.TableSchema(columns=columns))
 
 
-def picture(png: bytes, alt: str) -> dg.MetadataValue:
-    """A PNG shown in the UI."""
-    return dg.MetadataValue.md(f"![{alt}](data:image/png;base64,{base64.b64encode(png).decode('ascii')})")
+def picture(data: bytes, alt: str) -> dg.MetadataValue:
+    """A PNG or JPEG shown in the UI."""
+    kind = "jpeg" if data.startswith(b"\xff\xd8") else "png"
+    return dg.MetadataValue.md(f"![{alt}](data:image/{kind};base64,{base64.b64encode(data).decode('ascii')})")
 
 
 def _plain(value: Any) -> str | int | float | bool | None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fashionrec_assets.crops.contact_sheet import BOX, SheetRow, contact_sheet
+from fashionrec_assets.crops.contact_sheet import BOX, WHOLE, SheetRow, SheetSection, contact_sheet, sectioned_sheet
 
 
 def opened(data: bytes) -> np.ndarray:
@@ -40,3 +40,25 @@ def test_the_same_rows_give_the_same_bytes_and_no_row_is_an_error() -> None:
     assert contact_sheet(rows, title="Crops") == contact_sheet(rows, title="Crops")
     with pytest.raises(ValueError, match="at least one row"):
         contact_sheet([])
+
+
+def test_sections_have_headings_and_fallbacks_a_mark() -> None:
+    photo, crop = Image.new("RGB", (192, 256), (200, 210, 220)), Image.new("RGB", (50, 60), (12, 200, 34))
+    found = SheetRow(photo, (20, 30, 100, 200), crop, "1")
+    kept = SheetRow(photo, None, crop, "2", "kept whole: no foreground", fallback=True)
+
+    def sheet(*sections: SheetSection) -> np.ndarray:
+        image = Image.open(io.BytesIO(sectioned_sheet(sections)))
+        assert image.format == "JPEG"
+        return np.asarray(image.convert("RGB")).astype(int)
+
+    def marked(pixels: np.ndarray) -> int:
+        return int((np.abs(pixels - WHOLE).sum(axis=2) < 60).sum())
+
+    one = sheet(SheetSection("shirt", [found, found]))
+    two = sheet(SheetSection("shirt", [found, found]), SheetSection("empty", []), SheetSection("hat", [kept]))
+    assert two.shape[1] == one.shape[1]
+    assert two.shape[0] > 1.8 * one.shape[0]
+    assert marked(one) < 50 < 300 < marked(two)
+    with pytest.raises(ValueError, match="at least one row"):
+        sectioned_sheet([SheetSection("empty", [])])

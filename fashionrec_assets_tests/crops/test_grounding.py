@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from fashionrec_assets.crops.grounding import (
 from fashionrec_assets.crops.pipeline import ground_batch
 from fashionrec_assets.settings import CropSettings
 from fashionrec_assets_tests.crops.scenes import packshot
+from fashionrec_assets_tests.crops.tiny_dino import grounding_dino
 
 SETTINGS = CropSettings(margin=0.1, max_side=64)
 
@@ -33,10 +35,11 @@ def test_a_location_must_be_a_box_and_give_a_reason_only_for_a_fallback() -> Non
         Location((0, 0, 5, 9), "segmentation", "because", 0.5)
 
 
-def test_every_registered_grounder_can_be_made_and_answers() -> None:
+def test_every_registered_grounder_can_be_made_and_answers(tmp_path: Path) -> None:
     photo = packshot()[0]
+    model = str(grounding_dino(tmp_path / "tiny"))
     for name in GROUNDERS:
-        grounder = make_grounder(CropSettings.model_validate({"provider": name}))
+        grounder = make_grounder(CropSettings.model_validate({"provider": name, "model": model}))
         assert (grounder.name, bool(grounder.version)) == (name, True)
         found = grounder.find_batch([photo, photo], ["t-shirt", None])
         assert [one.location for one in found] == grounder.locate_batch([photo, photo], ["t-shirt", None])
@@ -44,7 +47,7 @@ def test_every_registered_grounder_can_be_made_and_answers() -> None:
 
 
 def test_an_unknown_provider_is_named_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="known are segmentation"):
+    with pytest.raises(ValueError, match="known are grounding_dino, segmentation"):
         make_grounder(CropSettings.model_construct(provider="magic"))  # type: ignore[arg-type]
 
 
