@@ -118,6 +118,9 @@ def test_an_unknown_selection_names_the_assets(tmp_path: Path) -> None:
     code, printed = call("run", "--select", "no_such_asset", "--home", tmp_path / "home", "--raw", tmp_path)
     assert code == 2
     assert "two_tower_model" in printed
+    code, printed = call("run", "--select", "clip_model or", "--home", tmp_path / "home", "--raw", tmp_path)
+    assert code == 2
+    assert "is not a selection" in printed
 
 
 def test_a_wrong_setting_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,3 +136,27 @@ def test_doctor_says_what_is_missing_and_how_to_get_it(tmp_path: Path, monkeypat
     assert code == 1
     assert "fashionrec sample" in printed
     assert "hash verified" in printed
+
+
+def test_boxes_measures_the_grounder_in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (40, 50), (200, 200, 200)).save(tmp_path / "a.png")
+    (tmp_path / "boxes.csv").write_text(
+        "image,label,x0,y0,x1,y1\na.png,coat,0,0,40,25\na.png,hat,0,0,4,4\nb.png,hat,0,0,9,9\na.png,hat,9,9,1,1\n",
+        "utf-8",
+    )
+    arguments = ("boxes", "--boxes", tmp_path / "boxes.csv", "--images", tmp_path, "--home", tmp_path / "home")
+    monkeypatch.setenv("FASHIONREC_CROPS__PROVIDER", "whole_image")
+    code, printed = call(*arguments, "--min-area", 0.05, "--sheet", tmp_path / "out" / "sheet.png")
+    assert code == 0, printed
+    assert "whole_image" in printed
+    assert re.search(r"all\s+│\s+1 │\s+0.500 │\s+0.0% │\s+100.0%", printed)
+    assert "boxes.csv:4" in printed and "boxes.csv:5" in printed
+    assert Image.open(tmp_path / "out" / "sheet.png").format == "PNG"
+    code, printed = call(*arguments, "--min-area", 0.9)
+    assert code == 2
+    assert "Nothing to measure" in printed
+    code, printed = call("boxes", "--boxes", tmp_path / "none.csv", "--images", tmp_path, "--home", tmp_path / "home")
+    assert code == 2
+    assert "no such file" in printed

@@ -78,9 +78,14 @@ def run_job(
     chosen: Sequence[dg.AssetKey] | None = None
     if select is not None:
         graph = definitions.resolve_asset_graph()
-        keys = (
-            dg.AssetSelection.from_string(select).resolve(graph, allow_missing=True) & graph.materializable_asset_keys
-        )
+        try:
+            selection = dg.AssetSelection.from_string(select)
+        except dg.DagsterError as error:
+            raise ValueError(
+                f"--select {select!r} is not a selection: name assets with `key:`, such as "
+                "'key:clip_model or key:clip_arms', and what follows from them with `+`"
+            ) from error
+        keys = selection.resolve(graph, allow_missing=True) & graph.materializable_asset_keys
         if not keys:
             raise ValueError(f"--select {select!r} names no asset; known are {', '.join(asset_names(definitions))}")
         chosen = sorted(keys)

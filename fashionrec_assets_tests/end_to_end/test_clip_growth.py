@@ -1,0 +1,61 @@
+"""When enough of the catalog changed, CLIP goes on from the model in force; for new settings it starts anew."""
+
+from __future__ import annotations
+
+import json
+
+from fashionrec_assets.embeddings.ablation import held_out_items
+from fashionrec_assets.embeddings.clip_split import FamilySplit
+from fashionrec_assets.embeddings.model_stage import TRAINING, training_rows
+from fashionrec_assets_tests.end_to_end.place import SMALL, Place
+
+CONTENT = " or ".join(
+    f'key:"{name}"'
+    for name in ("items", "grounded_crops", "clarified_descriptions", "text_embeddings", "clip_model", "clip_arms")
+)
+
+
+def rename(place: Place, share: float) -> None:
+    """Another colour in the titles of a share of the items."""
+
+    def change(rows: list[list[str]]) -> list[list[str]]:
+        title = rows[0].index("title")
+        for number, row in enumerate(rows[1:]):
+            if len(row) == len(rows[0]) and number % 100 < 100 * share:
+                row[title] = f"turquoise sequin {row[title]}"
+        return rows
+
+    place.edit_catalog(change)
+
+
+def test_a_changed_catalog_is_trained_on_from_the_model_in_force(place: Place) -> None:
+    shop = place.shop()
+    first, arms = shop.version("clip_model"), shop.version("clip_arms")
+    split, held_out = FamilySplit.load(shop.current("clip_model")), held_out_items(shop)
+    assert not set(held_out) & training_rows(shop, split).keys()
+
+    rename(place, 0.1)
+    assert place.run(select=CONTENT).success
+    assert shop.version("clip_model") == first, "a tenth of the pairs is below clip.retrain_share"
+
+    rename(place, 0.9)
+    result = place.run(select=CONTENT)
+    assert result.success, result.errors
+    folder = shop.current("clip_model")
+    assert folder.name != first
+    assert json.loads((folder / TRAINING).read_text())["start"] == f"clip_model {first}"
+    assert FamilySplit.load(folder) == split
+    assert set(held_out_items(shop)) == set(held_out)
+    assert shop.version("clip_arms") != arms
+
+    other = {"clip": {**SMALL["clip"], "embed_dim": 32}}
+    result = place.run(select=CONTENT, **other)
+    assert result.success, result.errors
+    assert json.loads((shop.current("clip_model") / TRAINING).read_text())["start"] == "scratch"
+
+
+def test_ablations_can_be_switched_off(place: Place) -> None:
+    off = {"clip": {**SMALL["clip"], "ablations": False}}
+    assert place.run(select=CONTENT, **off).success
+    folder = place.shop(**off).current("clip_arms")
+    assert json.loads((folder / "arms.json").read_text())["trained"] == ["tuned+grounded+clarified"]
