@@ -176,18 +176,18 @@ class ClipSettings(Section):
     image_width: int = Field(default=64, ge=16, description="pixels the compact model sees")
     embed_dim: int = Field(default=128, ge=8, description="dimension of the compact model's vectors")
     epochs: int = Field(
-        default=8, ge=1, description="most epochs on a large catalog; see `least_presented` for a small one"
+        default=12, ge=1, description="most epochs on a large catalog; see `least_presented` for a small one"
     )
     least_presented: int = Field(
         default=10_000,
         ge=0,
-        description="pairs shown in total at the least: a small catalog gets more epochs until it is reached",
+        description="pairs shown to the compact model in total at the least: a small catalog gets more epochs",
     )
     patience: int = Field(
         default=5, ge=1, description="epochs without a better retrieval of validation pairs before training stops"
     )
-    batch_size: int = Field(default=256, ge=2)
-    learning_rate: float = Field(default=2e-3, gt=0, description="of what starts from scratch")
+    batch_size: int = Field(default=128, ge=2)
+    learning_rate: float = Field(default=1e-3, gt=0, description="of what starts from scratch")
     tune_learning_rate: float = Field(default=2e-5, gt=0, description="of the uppermost pretrained layers")
     weight_decay: float = Field(default=0.1, ge=0)
     warm_start: float = Field(

@@ -48,7 +48,9 @@ class Summary(BaseModel):
     assets: dict[str, AssetSummary] = {}
     checks: CheckSummary = CheckSummary()
     figures: dict[str, float] = Field(
-        default={}, description="`ranking.<method>[.<slice>].<metric>@<k>`, with `.low` and `.high` for intervals"
+        default={},
+        description="`ranking.<method>[.<slice>].<metric>@<k>`, `retrieval.<arm>[.<slice>].<task>.<metric>@<k>` and "
+        "`retrieval.effect.<technique>.<setting>[.<slice>].<task>.<metric>@<k>`, with `.low` and `.high` for intervals",
     )
     reports: dict[str, str] = Field(default={}, description="report name to the path of its HTML page")
 

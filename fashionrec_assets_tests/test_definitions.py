@@ -32,7 +32,7 @@ GRAPH = {
     "sessions": ["interactions"],
     "grounded_crops": ["items"],
     "clarified_descriptions": ["grounded_crops", "items"],
-    "clip_model": ["clarified_descriptions", "grounded_crops"],
+    "clip_model": ["clarified_descriptions", "grounded_crops", "text_embeddings"],
     "image_embeddings": ["clip_model", "grounded_crops"],
     "clip_arms": ["clip_model", "items"],
     "text_embeddings": ["clarified_descriptions"],
@@ -41,6 +41,7 @@ GRAPH = {
     "faiss_index": ["item_vectors"],
     "homepage": ["faiss_index", "interactions", "item_vectors", "items", "two_tower_model", "users"],
     "similar_items": ["image_embeddings", "items", "text_embeddings"],
+    "retrieval_report": ["clarified_descriptions", "clip_arms", "clip_model", "grounded_crops", "items"],
     "ranking_report": ["interactions", "item_vectors", "items", "splits", "two_tower_model", "users"],
 }
 

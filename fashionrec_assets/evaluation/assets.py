@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -16,12 +16,13 @@ import pyarrow as pa
 
 from fashionrec_assets.catalog.reading import cuts, event_log, launched
 from fashionrec_assets.evaluation.published import publish_figures, published_figures
-from fashionrec_assets.evaluation.tables import RANKING_REPORT
-from fashionrec_assets.resources.glue import ShopParam, asset_spec, materialized, table_of
+from fashionrec_assets.evaluation.sample_truth import truth_folder
+from fashionrec_assets.evaluation.tables import RANKING_REPORT, RETRIEVAL_REPORT, TECHNIQUE_EFFECTS
+from fashionrec_assets.resources.glue import ShopParam, asset_spec, materialized, picture, table_of
 from fashionrec_assets.resources.shop import WHOLE, Shop, StageRun
-from fashionrec_assets.settings import Settings
 from fashionrec_assets.storage.files import write_text
 from fashionrec_assets.storage.ledger import Stage
+from fashionrec_assets.storage.tables import Table
 from fashionrec_assets.storage.warehouse import one_row, replace_rows
 from fashionrec_assets.towers.reading import item_features
 
@@ -31,9 +32,12 @@ if TYPE_CHECKING:
     from fashionrec_assets.evaluation.protocol import RankingTask
     from fashionrec_assets.evaluation.ranking_report import LearningCurve, RankingReport
     from fashionrec_assets.evaluation.recommender import Entrant
+    from fashionrec_assets.evaluation.retrieval_report import RetrievalReport
 
 RANKING = Stage("ranking_report", "report", version="1", settings=("evaluation", "seed"))
+RETRIEVAL = Stage("retrieval_report", "report", version="1", settings=("retrieval", "evaluation.bootstrap", "seed"))
 PREVIOUS = "ranking.previous.json"
+RETRIEVAL_PREVIOUS = "retrieval.previous.json"
 
 
 @dg.asset(
@@ -83,12 +87,73 @@ def ranking_report(shop: ShopParam) -> dg.MaterializeResult:
         )
 
 
-def truth_folder(settings: Settings) -> Path | None:
-    """The folder of the sample shop's truth, if the raw files are a sample shop's."""
-    from fashionrec_assets.sample.shop import default_truth
+@dg.asset(
+    **asset_spec(
+        RETRIEVAL,
+        group="evaluation",
+        deps=["clip_model", "clip_arms", "grounded_crops", "clarified_descriptions", "items"],
+        kinds={"duckdb", "python"},
+        tables=[RETRIEVAL_REPORT, TECHNIQUE_EFFECTS],
+    )
+)
+def retrieval_report(shop: ShopParam) -> dg.MaterializeResult:
+    """What the image model finds on held-out items with each technique on and off, and which technique pays."""
+    from fashionrec_assets.evaluation.retrieval_inputs import fields_digest
 
-    folder = settings.truth or default_truth(settings.raw)
-    return folder if (folder / "truth.json").is_file() else None
+    with shop.stage(RETRIEVAL) as run:
+        page = shop.reports / "retrieval.html"
+        plan = run.plan_whole(
+            {
+                **{name: shop.version_or_none(name) for name in ("clip_model", "clip_arms")},
+                **{name: shop.digest(name) for name in ("grounded_crops", "clarified_descriptions")},
+                "fields": fields_digest(shop),
+            },
+            exists=page.exists(),
+        )
+        examples = shop.reports / "retrieval.examples.png"
+        if plan.todo:
+            report = _retrieve(shop, run)
+            with run.commit(plan, {WHOLE: plan.todo[WHOLE]}) as connection:
+                replace_rows(connection, RETRIEVAL_REPORT, _rows(RETRIEVAL_REPORT, report.records()))
+                replace_rows(connection, TECHNIQUE_EFFECTS, _rows(TECHNIQUE_EFFECTS, report.effect_records()))
+        with shop.warehouse.reader() as connection:
+            effects = connection.execute(
+                "SELECT technique, round(difference, 4) AS 'difference in HITS@5', round(low, 4) AS low, "
+                "round(high, 4) AS high, judgement FROM technique_effects WHERE slice = 'all' "
+                "AND task = 'text_to_image' AND metric = 'hits' AND setting = 'added_last' ORDER BY 1"
+            ).fetch_df()
+            count = one_row(connection, "SELECT count(*) FROM retrieval_report")
+        return materialized(
+            run,
+            rows=count[0],
+            techniques=table_of(effects.to_dict("records")),
+            worked_examples=picture(examples.read_bytes(), "queries and their five best")
+            if examples.exists()
+            else None,
+            report=dg.MetadataValue.md((shop.reports / "retrieval.md").read_text("utf-8")),
+            page=dg.MetadataValue.path(page.resolve()),
+        )
+
+
+def _rows(table: Table, records: Sequence[Mapping[str, object]]) -> pa.Table:
+    return pa.table({name: [record[name] for record in records] for name in table.column_names})
+
+
+def _retrieve(shop: Shop, run: StageRun) -> RetrievalReport:
+    """Measure, and write the page, the figures and the sheet of examples."""
+    from fashionrec_assets.evaluation.render import write_page
+    from fashionrec_assets.evaluation.retrieval_inputs import example_strips, measure_retrieval
+    from fashionrec_assets.evaluation.retrieval_page import retrieval_page
+    from fashionrec_assets.evaluation.worked_examples import write_sheet
+
+    report, held_out = measure_retrieval(shop, run.progress)
+    strips = example_strips(shop, report, held_out)
+    before = published_figures(shop.reports)
+    write_page(retrieval_page(report, strips), shop.reports, "retrieval")
+    write_sheet(shop.reports / "retrieval.examples.png", [example.text for example in report.examples], strips)
+    write_text(shop.reports / RETRIEVAL_PREVIOUS, json.dumps(before, indent=2, sort_keys=True))
+    publish_figures(shop.reports, "retrieval", report.figures())
+    return report
 
 
 def _measure(shop: Shop, run: StageRun) -> RankingReport:

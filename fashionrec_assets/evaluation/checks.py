@@ -3,28 +3,56 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import dagster as dg
 
-from fashionrec_assets.evaluation.assets import PREVIOUS
+from fashionrec_assets.evaluation.assets import PREVIOUS, RETRIEVAL_PREVIOUS
 from fashionrec_assets.evaluation.published import published_figures
-from fashionrec_assets.evaluation.tables import RANKING_REPORT
-from fashionrec_assets.resources.glue import ShopParam, table_checks, warn
+from fashionrec_assets.evaluation.tables import RANKING_REPORT, RETRIEVAL_REPORT, TECHNIQUE_EFFECTS
+from fashionrec_assets.resources.glue import ShopParam, table_checks, table_of, warn
+from fashionrec_assets.resources.shop import Shop
 
 HEADLINE = "ranking.two_tower.ndcg@20"
+RETRIEVAL_HEADLINES = tuple(f"retrieval.{arm}.text_to_image.hits@5" for arm in ("full", "grounded+clarified"))
+"""Of the model that is served: fine-tuned, or as it came."""
 
 
 @dg.asset_check(asset="ranking_report", description="The model's NDCG@20 is not below the last report's interval.")
 def report_has_not_regressed(shop: ShopParam) -> dg.AssetCheckResult:
-    path = shop.reports / PREVIOUS
+    return _not_regressed(shop, PREVIOUS, (HEADLINE,))
+
+
+@dg.asset_check(
+    asset="retrieval_report", description="Text to image HITS@5 of the model is not below the last report's interval."
+)
+def retrieval_has_not_regressed(shop: ShopParam) -> dg.AssetCheckResult:
+    return _not_regressed(shop, RETRIEVAL_PREVIOUS, RETRIEVAL_HEADLINES)
+
+
+def _not_regressed(shop: Shop, previous: str, headlines: Sequence[str]) -> dg.AssetCheckResult:
+    path = shop.reports / previous
     before = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    now = published_figures(shop.reports).get(HEADLINE)
-    floor = before.get(f"{HEADLINE}.low")
-    if now is None or floor is None:
+    figures = published_figures(shop.reports)
+    headline = next((key for key in headlines if key in figures and f"{key}.low" in before), None)
+    if headline is None:
         return warn(True, "there is no earlier report to compare with")
+    now, floor = figures[headline], before[f"{headline}.low"]
     return warn(
-        now >= floor, f"NDCG@20 {now:.4f}; the last report's interval began at {floor:.4f}", now=now, floor=floor
+        now >= floor, f"{headline} is {now:.4f}; the last report's interval began at {floor:.4f}", now=now, floor=floor
     )
+
+
+@dg.asset_check(asset="retrieval_report", description="No technique of the content half is judged to do harm.")
+def no_technique_harms(shop: ShopParam) -> dg.AssetCheckResult:
+    with shop.warehouse.reader() as connection:
+        rows = connection.execute(
+            "SELECT technique, verdict FROM technique_effects WHERE verdict IS NOT NULL AND judgement = 'harms' "
+            "ORDER BY 1"
+        ).fetchall()
+    harmful = ", ".join(name for name, _ in rows)
+    said = [{"technique": name, "verdict": text} for name, text in rows]
+    return warn(not rows, f"harms: {harmful}" if rows else "none does harm", verdicts=table_of(said))
 
 
 @dg.asset_check(asset="ranking_report", description="The model's NDCG@20 is not below that of the blend of baselines.")
@@ -36,4 +64,12 @@ def model_beats_the_blend(shop: ShopParam) -> dg.AssetCheckResult:
     return warn(model >= blend, f"two-tower {model:.4f}, blend {blend:.4f}", two_tower=model, blend=blend)
 
 
-CHECKS = [report_has_not_regressed, model_beats_the_blend, *table_checks(RANKING_REPORT, "ranking_report")]
+CHECKS = [
+    report_has_not_regressed,
+    model_beats_the_blend,
+    retrieval_has_not_regressed,
+    no_technique_harms,
+    *table_checks(RANKING_REPORT, "ranking_report"),
+    *table_checks(RETRIEVAL_REPORT, "retrieval_report"),
+    *table_checks(TECHNIQUE_EFFECTS, "retrieval_report"),
+]

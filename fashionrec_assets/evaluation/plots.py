@@ -145,6 +145,34 @@ def interval_plot(name: str, bars: Sequence[Bar], x_label: str) -> Markup:
     return _draw(name, 0.9 + 0.36 * len(ordered), paint, f"{x_label} of {len(ordered)} methods, with intervals")
 
 
+def difference_plot(name: str, bars: Sequence[Bar], x_label: str) -> Markup:
+    """Points with their intervals around a line at zero, in the given order, the first on top."""
+
+    def paint(axes: Axes) -> None:
+        places = list(range(len(bars)))[::-1]
+        axes.axvline(0, color=_MUTED, linewidth=1)
+        reach = max([abs(end) for bar in bars for end in (bar.low, bar.high, bar.value) if end is not None] + [1e-9])
+        for place, bar in zip(places, bars, strict=True):
+            colour = _MODEL if bar.role == "model" else _BASELINE
+            if bar.low is not None and bar.high is not None:
+                axes.plot([bar.low, bar.high], [place, place], color=_INK, linewidth=1.4, solid_capstyle="butt")
+                for edge in (bar.low, bar.high):
+                    axes.plot([edge, edge], [place - 0.14, place + 0.14], color=_INK, linewidth=1.4)
+            axes.plot([bar.value], [place], marker="o", markersize=7, color=colour, zorder=3)
+            sign = "+" if bar.value >= 0 else "−"
+            text = sign + f"{abs(bar.value):.4f}".removeprefix("0")
+            axes.text(bar.value, place + 0.22, text, ha="center", fontsize=10, color=_INK)
+        axes.set_yticks(places, [plain_label(bar.label, 30) for bar in bars])
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlim(-reach * 1.15, reach * 1.15)
+        axes.set_ylim(-0.6, len(bars) - 0.3)
+        axes.set_xlabel(x_label)
+        axes.grid(axis="x", color=_GRID, linewidth=0.6)
+        axes.set_axisbelow(True)
+
+    return _draw(name, 0.9 + 0.46 * len(bars), paint, f"{x_label}: {len(bars)} differences, with intervals")
+
+
 def line_plot(name: str, lines: Sequence[Line], x_label: str, y_label: str, *, log_x: bool = False) -> Markup:
     """Lines told apart by colour and marker, with a legend underneath; the model's is the thick one."""
 

@@ -4,10 +4,12 @@ Belongs here: the parts a report's page is made of, and turning them into text. 
 says (`ranking_page.py` and its like), measuring, drawing (`plots.py`).
 
 Every text is escaped by the templates; only the SVG of `plots.py`, whose texts matplotlib escapes, is passed as is.
+Pictures lie inside the page as data.
 """
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,11 +61,30 @@ class Drawing:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A photo-like picture; `alt` says what it shows to whoever cannot see it. `kind`: good, bad or empty."""
+
+    title: str
+    png: bytes
+    alt: str
+    hint: str = ""
+    kind: str = ""
+
+    @property
+    def data(self) -> str:
+        """The picture as an address that requests nothing."""
+        return f"data:image/png;base64,{base64.b64encode(self.png).decode('ascii')}"
+
+
+@dataclass(frozen=True)
 class Section:
+    """Drawings, tables, pictures, terms and points, shown in this order."""
+
     title: str
     hint: str = ""
     drawings: Sequence[Drawing] = ()
     tables: Sequence[FigureTable] = ()
+    pictures: Sequence[Picture] = ()
     terms: Sequence[tuple[str, str]] = ()
     points: Sequence[str] = ()
 

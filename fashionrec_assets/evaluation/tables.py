@@ -37,4 +37,60 @@ RANKING_REPORT = Table(
     key=("method", "slice", "metric", "k"),
 )
 
-TABLES = (RANKING_REPORT,)
+RETRIEVAL_REPORT = Table(
+    name="retrieval_report",
+    meaning="Every figure of the retrieval report: an arm of the ablation, a task, a metric, on held-out items.",
+    columns=(
+        Column("arm", "VARCHAR", "The techniques that are on, joined by +; `full`: all, `original`: none."),
+        Column(
+            "task",
+            "VARCHAR",
+            "What asks for what.",
+            values=("text_to_image", "image_to_text", "image_to_image", "phrase_to_image", "zero_shot"),
+        ),
+        Column("part", "VARCHAR", "The slice of the queries; for zero_shot the field that is read off the photo."),
+        Column("metric", "VARCHAR", "What is measured.", values=("hits", "mrr", "ndcg", "accuracy", "macro_f1")),
+        Column("k", "INTEGER", "Cut-off of the ranking; 0 where there is none.", minimum=0),
+        Column("value", "DOUBLE", "Mean over queries; over classes for macro_f1.", minimum=0),
+        Column("low", "DOUBLE", "Lower end of the 95 % bootstrap interval over families, or over phrases."),
+        Column("high", "DOUBLE", "Upper end of that interval."),
+        Column("queries", "BIGINT", "Queries the figure is over.", minimum=0),
+        Column("units", "BIGINT", "Families or phrases that the interval draws from.", minimum=0),
+    ),
+    key=("arm", "task", "part", "metric", "k"),
+)
+
+TECHNIQUE_EFFECTS = Table(
+    name="technique_effects",
+    meaning="What each technique of the content half adds: the same queries with it and without it.",
+    columns=(
+        Column("technique", "VARCHAR", "The technique.", values=("tuned", "grounded", "clarified")),
+        Column(
+            "setting",
+            "VARCHAR",
+            "Taken out of the arm with everything, or added to the original.",
+            values=("added_last", "added_first"),
+        ),
+        Column("task", "VARCHAR", "What asks for what.", values=("text_to_image", "phrase_to_image")),
+        Column("slice", "VARCHAR", "The slice of the queries."),
+        Column("metric", "VARCHAR", "What is measured.", values=("hits", "mrr", "ndcg")),
+        Column("k", "INTEGER", "Cut-off of the ranking; 0 where there is none.", minimum=0),
+        Column("with_value", "DOUBLE", "The figure with the technique.", minimum=0),
+        Column("without_value", "DOUBLE", "The figure without it.", minimum=0),
+        Column("difference", "DOUBLE", "The first less the second."),
+        Column("low", "DOUBLE", "Lower end of its paired 95 % bootstrap interval."),
+        Column("high", "DOUBLE", "Upper end of that interval."),
+        Column("intervals_apart", "BOOLEAN", "Whether the two figures' own intervals do not overlap."),
+        Column("queries", "BIGINT", "Queries the figures are over.", minimum=0),
+        Column(
+            "judgement",
+            "VARCHAR",
+            "What the interval says, with the smallest gain worth having.",
+            values=("pays", "does_not_pay", "harms", "cannot_tell"),
+        ),
+        Column("verdict", "VARCHAR", "The report's sentence, on the effect that decided it.", nullable=True),
+    ),
+    key=("technique", "setting", "task", "slice", "metric", "k"),
+)
+
+TABLES = (RANKING_REPORT, RETRIEVAL_REPORT, TECHNIQUE_EFFECTS)

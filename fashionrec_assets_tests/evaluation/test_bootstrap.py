@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from fashionrec_assets.evaluation import bootstrap
-from fashionrec_assets.evaluation.bootstrap import Interval, mean_interval, paired_difference, resampled_means
+from fashionrec_assets.evaluation.bootstrap import (
+    Interval,
+    mean_interval,
+    paired_difference,
+    percentile_interval,
+    resampled_means,
+)
 
 
 def test_intervals_contain_the_truth_about_95_times_in_100():
@@ -51,3 +57,45 @@ def test_one_user_has_an_interval_of_no_width_and_none_has_no_interval():
     assert mean_interval([0.25]) == Interval(0.25, 0.25, 0.25)
     with pytest.raises(ValueError, match="no users"):
         mean_interval([])
+
+
+def test_clusters_are_drawn_whole():
+    rng = np.random.default_rng(6)
+    families = np.repeat(np.arange(50), 8)
+    values = (rng.normal(size=50)[families] + rng.normal(0, 0.1, 400))[:, None]
+    rows, clusters = resampled_means(values, 1000, 0), resampled_means(values, 1000, 0, families)
+    assert clusters.mean() == pytest.approx(values.mean(), abs=0.03)
+    assert clusters.std() == pytest.approx(1 / np.sqrt(50), rel=0.25)
+    assert clusters.std() > 2 * rows.std()
+
+
+def test_clusters_of_one_row_are_rows_and_labels_may_be_anything():
+    values = np.random.default_rng(7).random((30, 2))
+    names = [f"family {n}" for n in range(30)]
+    spread = resampled_means(values, 2000, 1, names).std(axis=0)
+    assert spread == pytest.approx(resampled_means(values, 2000, 1).std(axis=0), rel=0.1)
+
+
+def test_unequal_clusters_keep_the_mean_of_rows():
+    values = np.array([1.0] * 9 + [0.0])[:, None]
+    means = resampled_means(values, 4000, 2, [0] * 9 + [1])
+    assert set(np.round(np.unique(means), 3)) == {0.0, 0.9, 1.0}
+
+
+@pytest.mark.parametrize("units", [6, 12, 40])
+def test_expanded_intervals_hold_for_few_units_too(units):
+    rng = np.random.default_rng(8)
+    covered = {True: 0, False: 0}
+    for trial in range(400):
+        means = resampled_means(rng.normal(size=(units, 1)), 400, trial)
+        for expanded in (True, False):
+            low, high = percentile_interval(means, units if expanded else None)
+            covered[expanded] += bool(low[0] <= 0 <= high[0])
+    assert covered[True] / 400 >= 0.91
+    assert covered[True] >= covered[False]
+
+
+def test_one_unit_has_no_width_and_many_change_nothing():
+    means = np.random.default_rng(9).normal(size=(500, 1))
+    assert percentile_interval(means, 1)[0] == means.min()
+    assert percentile_interval(means, 10**6)[0] == pytest.approx(percentile_interval(means)[0], abs=1e-3)
