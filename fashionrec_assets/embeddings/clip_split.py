@@ -86,6 +86,11 @@ class FamilySplit:
         test_share, validation_share, most = kept.pop("shares")
         return cls(shares=(test_share, validation_share, most), **kept)
 
+    @classmethod
+    def load_or_none(cls, folder: Path) -> FamilySplit | None:
+        """`load`, or None for a model of a version that kept no split."""
+        return cls.load(folder) if (folder / FILE).is_file() else None
+
 
 def _shares(settings: ClipSettings) -> tuple[float, float, int]:
     return settings.test_share, settings.validation_share, settings.test_most

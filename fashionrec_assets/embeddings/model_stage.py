@@ -45,8 +45,8 @@ def split_in_force(shop: Shop) -> FamilySplit:
     settings, seed = shop.settings.clip, shop.settings.seed
     version = shop.version_or_none(CLIP.name)
     if version is not None and not shop.rebuild:
-        kept = FamilySplit.load(shop.artifacts.folder(CLIP.name, version))
-        if kept.fits(settings, seed=seed):
+        kept = FamilySplit.load_or_none(shop.artifacts.folder(CLIP.name, version))
+        if kept is not None and kept.fits(settings, seed=seed):
             return kept
     with shop.warehouse.reader() as connection:
         rows = connection.execute(

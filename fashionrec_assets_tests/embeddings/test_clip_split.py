@@ -29,6 +29,8 @@ def test_a_kept_split_does_not_move_when_the_catalog_grows(tmp_path: Path) -> No
     split.save(tmp_path)
     kept = FamilySplit.load(tmp_path)
     assert kept == split
+    assert FamilySplit.load_or_none(tmp_path) == split
+    assert FamilySplit.load_or_none(tmp_path / "older model") is None
     grown = [*FAMILIES, *(f"new{number}" for number in range(5000))]
     assert (kept.parts(grown)[:900] == split.parts(FAMILIES)).all()
     fresh = FamilySplit.choose(grown, settings, seed=1)
