@@ -51,7 +51,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield _image_encoder(settings)
     yield _crop_provider(settings)
     yield Finding("ok", "description provider", settings.descriptions.provider)
-    yield _language_model()
+    yield _language_model(settings)
     yield _home(settings)
 
 
@@ -118,10 +118,18 @@ def _offline() -> str:
     return "HF_HUB_OFFLINE=1 is set: only weights that are already cached load" if offline else ""
 
 
-def _language_model() -> Finding:
-    if os.environ.get("OPENAI_API_KEY"):
-        return Finding("note", "language model", "OPENAI_API_KEY is set; no stage of this preset uses it")
-    return Finding("ok", "language model", "none needed: descriptions are written by the deterministic provider")
+def _language_model(settings: Settings) -> Finding:
+    from fashionrec_assets.resources.llm import BASE_URL, KEY, endpoint_host, endpoint_is_set
+
+    chosen = settings.descriptions
+    key = f"{KEY} is {'set' if os.environ.get(KEY) else 'not set'}"
+    if chosen.provider == "deterministic":
+        remedy = "FASHIONREC_DESCRIPTIONS__PROVIDER=openai and FASHIONREC_DESCRIPTIONS__MODEL=<name> ask a model"
+        return Finding("ok", "language model", f"none needed: descriptions are written by rules ({key})", remedy)
+    if not endpoint_is_set():
+        return Finding("missing", "language model", f"neither {KEY} nor {BASE_URL} is set", f"export {KEY}=...")
+    budget = "no budget" if chosen.budget is None else f"at most {chosen.budget:g} a run"
+    return Finding("note", "language model", f"{chosen.model} at {endpoint_host()}, {key}, {budget}")
 
 
 def _home(settings: Settings) -> Finding:

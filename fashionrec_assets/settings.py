@@ -133,6 +133,9 @@ class DescriptionSettings(Section):
         default="auto", description="`openai`: auto: from `batch_min_items` items on, if the endpoint has a Batch API"
     )
     batch_min_items: int = Field(default=2_000, ge=1)
+    batch_max_items: int = Field(
+        default=10_000, ge=1, le=50_000, description="`openai`: items in one batch at the most; endpoints have limits"
+    )
     batch_price_share: float = Field(default=0.5, ge=0, le=1, description="`openai`: share of the prices in a batch")
 
     @model_validator(mode="after")
@@ -171,6 +174,9 @@ class ClipSettings(Section):
     loss: Literal["infonce", "sigmoid"] = Field(default="infonce", description="InfoNCE of CLIP, or SigLIP's loss")
     hard_negatives: float = Field(
         default=0.0, ge=0, le=1, description="share of a batch drawn from items of one product type"
+    )
+    phrases: float = Field(
+        default=0.25, ge=0, lt=1, description="share of training texts that are a short phrase of attributes instead"
     )
     image_height: int = Field(default=96, ge=16, description="pixels the compact model sees")
     image_width: int = Field(default=64, ge=16, description="pixels the compact model sees")

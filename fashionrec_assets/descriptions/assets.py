@@ -6,107 +6,123 @@ how a description is written.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import dagster as dg
-import pyarrow as pa
 
-from fashionrec_assets.descriptions.claims import Description, ItemText
+from fashionrec_assets.crops.assets import CROP_COLUMNS
+from fashionrec_assets.descriptions.by_model import LanguageModelProvider
+from fashionrec_assets.descriptions.claims import DescriptionProvider
+from fashionrec_assets.descriptions.desk import TEXTS, Desk, description_rows, item_texts
 from fashionrec_assets.descriptions.providers import make_provider
-from fashionrec_assets.descriptions.tables import DESCRIPTIONS
+from fashionrec_assets.descriptions.tables import DESCRIPTIONS, LLM_BATCHES, LLM_DESCRIPTIONS
 from fashionrec_assets.resources.glue import ShopParam, asset_spec, materialized, table_of
-from fashionrec_assets.resources.shop import Shop
+from fashionrec_assets.resources.shop import Shop, StageRun
 from fashionrec_assets.settings import digest
-from fashionrec_assets.storage.ledger import Stage, batches
+from fashionrec_assets.storage.ledger import Plan, Stage, batches
 from fashionrec_assets.storage.warehouse import delete_keys, one_row, upsert_rows
-
-FIELDS = ("title", "description", "category", "product_type", "brand", "colour", "pattern", "section", "gender")
 
 STAGE = Stage(
     "clarified_descriptions",
     "item",
-    version="1",
+    version="2",
     # The photo counts only where no field names the colour: elsewhere a new photo must not wake this stage.
     rows="""
-        SELECT items.*, CASE WHEN coalesce(trim(items.colour), '') = '' THEN crops.colours END AS measured_colours
+        SELECT items.*, CASE WHEN coalesce(trim(items.colour), '') = '' THEN crops.colours END AS measured_colours,
+               NULL::VARCHAR AS photo
         FROM items LEFT JOIN crops USING (item_id)
     """,
-    reads=(*FIELDS, "measured_colours"),
-    settings=("descriptions",),
+    reads=(*TEXTS, "measured_colours", "photo"),
+    # Whatever else changes a text is part of the provider's version.
+    settings=("descriptions.max_chars",),
 )
+WITH_PHOTO = """
+    SELECT items.*, crops.colours AS measured_colours, crop.output_fp AS photo
+    FROM items LEFT JOIN crops USING (item_id)
+    LEFT JOIN ledger crop ON crop.stage = 'grounded_crops' AND crop.key = items.item_id
+"""
+"""The same rows for a provider that looks at the photo itself: there a new crop is a new input."""
 BATCH = 2_000
 EXAMPLES = 25
 
 
 @dg.asset(
     **asset_spec(
-        STAGE, group="descriptions", deps=["items", "grounded_crops"], kinds={"python", "duckdb"}, tables=[DESCRIPTIONS]
+        STAGE,
+        group="descriptions",
+        deps=["items", "grounded_crops"],
+        kinds={"python", "duckdb", "openai"},
+        tables=[DESCRIPTIONS, LLM_DESCRIPTIONS, LLM_BATCHES],
     )
 )
 def clarified_descriptions(shop: ShopParam) -> dg.MaterializeResult:
     """What each item is, in clean words: the title cleaned and completed, every word with its source."""
     with shop.stage(STAGE) as run:
         provider = make_provider(shop.settings.descriptions)
-        plan = run.plan(provider=f"{provider.name}-{provider.version}")
+        by_model = isinstance(provider, LanguageModelProvider)
+        relation = WITH_PHOTO if by_model and provider.reads_photo else STAGE.rows
+        plan = run.plan(rows=relation, provider=f"{provider.name}-{provider.version}")
         if plan.orphaned:
             with run.commit(plan, {}, orphans=True) as connection:
                 delete_keys(connection, DESCRIPTIONS, "item_id", plan.orphaned)
-        done = 0
-        for keys in batches(list(plan.todo), BATCH):
-            items = _item_texts(shop, keys)
-            written = provider.describe_batch(items)
-            rows = _rows(items, written, provider.name)
-            outputs = {item.item_id: digest(asdict(made)) for item, made in zip(items, written, strict=True)}
-            with run.commit(plan, outputs) as connection:
-                upsert_rows(connection, DESCRIPTIONS, rows)
-            done += len(keys)
-            run.progress(done, len(plan.todo))
-        with shop.warehouse.reader() as connection:
-            total, flagged, by_photo = one_row(
-                connection,
-                "SELECT count(*), count(*) FILTER (len(flags) > 0), "
-                "count(*) FILTER (len(list_filter(attributes, lambda a: a.source = 'photo')) > 0) FROM descriptions",
-            )
-            examples = connection.execute(
-                "SELECT item_id, title, text AS description, array_to_string(flags, '; ') AS flags "
-                "FROM descriptions JOIN items USING (item_id) ORDER BY sha256(item_id) LIMIT ?",
-                [EXAMPLES],
-            ).fetch_df()
-        return materialized(
-            run,
-            rows=total,
-            flagged=flagged,
-            with_a_word_from_the_photo=by_photo,
-            provider=f"{provider.name} {provider.version}",
-            examples=table_of(examples.to_dict("records")),
-        )
+                delete_keys(connection, LLM_DESCRIPTIONS, "item_id", plan.orphaned)
+        if by_model:
+            provider.describe_all(Desk(run, plan, relation, lambda keys: _crops(shop, keys)), run)
+        else:
+            _by_rules(run, plan, provider)
+        figures = {"provider": f"{provider.name} {provider.version}"} | (provider.figures() if by_model else {})
+        return materialized(run, **figures, **_shown(shop))
 
 
-def _item_texts(shop: Shop, keys: Sequence[str]) -> list[ItemText]:
-    columns = ("item_id", *FIELDS, "measured_colours")
+def _by_rules(run: StageRun, plan: Plan, provider: DescriptionProvider) -> None:
+    done = 0
+    for keys in batches(list(plan.todo), BATCH):
+        items = item_texts(run.shop.warehouse, STAGE.rows, keys)
+        written = provider.describe_batch(items)
+        outputs = {item.item_id: digest(asdict(made)) for item, made in zip(items, written, strict=True)}
+        with run.commit(plan, outputs) as connection:
+            rows = description_rows([item.item_id for item in items], written, [provider.name] * len(items))
+            upsert_rows(connection, DESCRIPTIONS, rows)
+            delete_keys(connection, LLM_DESCRIPTIONS, "item_id", keys)
+        done += len(keys)
+        run.progress(done, len(plan.todo))
+
+
+def _crops(shop: Shop, keys: Sequence[str]) -> Mapping[str, bytes]:
+    rows = shop.store("crops", CROP_COLUMNS).take(keys)
+    return dict(zip(rows.column("item_id").to_pylist(), rows.column("jpeg").to_pylist(), strict=True))
+
+
+def _shown(shop: Shop) -> dict[str, Any]:
+    """Counts, examples, and how the language model's items stand."""
     with shop.warehouse.reader() as connection:
-        rows = connection.execute(
-            f"SELECT {', '.join(columns)} FROM ({STAGE.rows}) WHERE item_id IN (SELECT unnest(?)) ORDER BY item_id",
-            [list(keys)],
-        ).fetchall()
-    return [
-        ItemText(
-            **dict(zip(columns[:-1], row[:-1], strict=True)),
-            measured_colours=tuple((colour["name"], colour["share"]) for colour in row[-1] or ()),
+        total, flagged, by_photo = one_row(
+            connection,
+            "SELECT count(*), count(*) FILTER (len(flags) > 0), "
+            "count(*) FILTER (len(list_filter(attributes, lambda a: a.source = 'photo')) > 0) FROM descriptions",
         )
-        for row in rows
-    ]
-
-
-def _rows(items: Sequence[ItemText], written: Sequence[Description], provider: str) -> pa.Table:
-    attribute = pa.struct([(name, pa.string()) for name in ("name", "value", "source", "evidence")])
-    return pa.table(
-        {
-            "item_id": pa.array([item.item_id for item in items], pa.string()),
-            "text": pa.array([made.text for made in written], pa.string()),
-            "attributes": pa.array([[asdict(one) for one in made.attributes] for made in written], pa.list_(attribute)),
-            "flags": pa.array([list(made.flags) for made in written], pa.list_(pa.string())),
-            "provider": pa.array([provider] * len(items), pa.string()),
-        }
-    )
+        examples = connection.execute(
+            "SELECT item_id, title, text AS description, array_to_string(flags, '; ') AS flags "
+            "FROM descriptions JOIN items USING (item_id) ORDER BY sha256(item_id) LIMIT ?",
+            [EXAMPLES],
+        ).fetch_df()
+        by_outcome = connection.execute(
+            "SELECT status, coalesce(reason, '-') AS reason, count(*) AS items FROM llm_descriptions "
+            "GROUP BY ALL ORDER BY 3 DESC, 1, 2"
+        ).fetch_df()
+        by_rounds = connection.execute(
+            "SELECT rounds, count(*) FILTER (approved) AS approved, count(*) FILTER (NOT approved) AS not_approved "
+            "FROM llm_descriptions WHERE status <> 'waiting' GROUP BY rounds ORDER BY rounds"
+        ).fetch_df()
+        pending = one_row(connection, "SELECT count(*), sum(items) FROM llm_batches")
+    return {
+        "rows": total,
+        "flagged": flagged,
+        "with_a_word_from_the_photo": by_photo,
+        "language_model_outcomes": table_of(by_outcome.to_dict("records")),
+        "language_model_rounds": table_of(by_rounds.to_dict("records")),
+        "batches_pending": pending[0] or None,
+        "examples": table_of(examples.to_dict("records")),
+    }

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from fashionrec_assets.descriptions.claims import Attribute, Description, ItemText
+from fashionrec_assets.descriptions.claims import CLEAR_SHARE, Attribute, Description, ItemText
 from fashionrec_assets.descriptions.cleaning import clean_text, sentences
+from fashionrec_assets.descriptions.evaluator import objections
 from fashionrec_assets.descriptions.lexicon import (
     BAIT,
     BOILERPLATE,
@@ -23,12 +24,16 @@ from fashionrec_assets.descriptions.lexicon import (
     CHINESE_NOISE,
     CJK,
     NOISE,
+    PRICE,
     TABLES,
+    alike,
     canonical,
     chinese,
     colours_agree,
     entries,
     key_of,
+    type_of,
+    without_orders,
     word_set,
 )
 from fashionrec_assets.settings import DescriptionSettings
@@ -40,8 +45,6 @@ TITLE_WORDS = 60
 PHRASE_WORDS = 4
 NAME_WORDS = 8
 DETAILS = 6
-CLEAR_SHARE = 0.2
-"""A colour on less of the garment neither confirms nor denies a word in the title."""
 
 _SMALL = word_set(
     """
@@ -49,11 +52,7 @@ _SMALL = word_set(
     """
 )
 
-_PRICE = re.compile(
-    r"(?:[¥$€£]|\b(?:rmb|usd|eur|gbp|cny)\b)\s*\d[\d.,]*|\d[\d.,]*\s*(?:元|块|折|[¥€£]|\b(?:rmb|usd|eur|gbp|yuan)\b)"
-    r"|\d[\d.,]*\s*%(?:\s*off\b)?",
-    re.IGNORECASE,
-)
+_DIGIT = re.compile(r"\d")
 _YEAR = re.compile(r"(?:\b|(?<=[^\d]))(?:19|20)\d{2}(?:\b|(?=[^\d]))年?|\b(?:ss|aw|fw)\s?\d{2}\b", re.IGNORECASE)
 _TOKEN = re.compile(
     r"\d/\d|(?:[A-Za-z]+(?=[领恤字衫]))?[\u3400-\u4dbf\u4e00-\u9fff]+|[^\W_\u3400-\u4dbf\u4e00-\u9fff]+(?:['\u2019&][^\W_]+)*|[,;|/!?()\[\]]+"
@@ -66,18 +65,6 @@ _PAIR = re.compile(
 _PAIR_NAMES = {"color": "colour", "fabric": "material", "sleeve": "sleeves"}
 _PHRASE_KINDS = frozenset(len(key.split()) for key in entries())
 _WITH = ("neck", "collar", "sleeves", "length", "cut", "fit", "waist", "leg")
-_ALIKE: tuple[frozenset[str], ...] = (
-    frozenset({"t-shirt", "top", "tank top", "blouse", "shirt", "polo shirt", "bodysuit", "waistcoat"}),
-    frozenset({"sweater", "sweatshirt", "hoodie", "cardigan", "top"}),
-    frozenset({"jacket", "coat", "trench coat", "down jacket", "blazer", "suit", "cardigan", "waistcoat"}),
-    frozenset({"trousers", "jeans", "joggers", "leggings", "tights", "suit"}),
-    frozenset({"shoes", "sneakers", "boots", "sandals", "heels", "loafers", "slippers"}),
-    frozenset({"hat", "cap", "beanie"}),
-    frozenset({"bag", "backpack"}),
-    frozenset({"swimsuit", "bikini", "underwear", "bra", "socks", "tights"}),
-    frozenset({"jumpsuit", "bodysuit", "pyjamas"}),
-)
-"""Types that sellers use for each other: naming one where the field names another is no contradiction."""
 _MODIFIERS = frozenset(
     {"shirt", "t-shirt", "sweater", "blazer", "polo shirt", "hoodie", "sweatshirt", "cardigan", "suit", "sneakers"}
     | {"belt", "tank top", "jeans", "trench coat", "down jacket", "bikini", "shorts", "top", "leggings"}
@@ -124,16 +111,35 @@ class _Reading:
 
 
 class DeterministicProvider:
-    """`describe` as a provider; items are independent of each other."""
+    """`describe` as a provider, through the Evaluator's rules; items are independent of each other."""
 
     name = "deterministic"
-    version = "1"
+    version = "2"
 
     def __init__(self, settings: DescriptionSettings) -> None:
         self._settings = settings
 
     def describe_batch(self, items: Sequence[ItemText]) -> list[Description]:
-        return [describe(item, self._settings.max_chars) for item in items]
+        return [evaluated(item, self._settings.max_chars) for item in items]
+
+
+def evaluated(item: ItemText, max_chars: int = 400) -> Description:
+    """`describe`, but nothing that the Evaluator objects to: then without the seller's own sentences, flagged.
+
+    Those are the only words taken over as they are; if the rest breaks a rule too, only the type is said.
+    """
+    made = describe(item, max_chars)
+    found = objections(made, item, limit=max_chars)
+    if not found:
+        return made
+    flags = tuple(dict.fromkeys(f"evaluator: {one.reason.value}" for one in found))
+    plain = describe(replace(item, description=None), max_chars)
+    if objections(plain, item, limit=max_chars):
+        kept = tuple(one for one in plain.attributes if one.name == "type")
+        plain = replace(plain, text=_main_sentence({"type": list(kept)}), attributes=kept)
+    if objections(plain, item, limit=max_chars):
+        plain = replace(plain, text=_main_sentence({}), attributes=())
+    return replace(plain, flags=(*made.flags, *flags))
 
 
 def describe(item: ItemText, max_chars: int = 400) -> Description:
@@ -183,8 +189,10 @@ def _read(title: str, brand: str | None) -> _Reading:
     letters = [char for char in title if char.isalpha() and char.isascii()]
     if len(title.split()) > 1 and letters and sum(char.isupper() for char in letters) > 0.8 * len(letters):
         reading.noisy = True
-    plain = title
-    for pattern in (_PRICE, _YEAR, BAIT):
+    plain = without_orders(title)
+    if plain != title:
+        reading.flags.append("title: reads like an instruction, not read")
+    for pattern in (PRICE, _YEAR, BAIT) if _DIGIT.search(title) else (BAIT,):
         plain = pattern.sub(lambda match: "|" * len(match.group()), plain)
     reading.noisy = reading.noisy or plain != title
     spans = [(match.start(), match.end(), match.group()) for match in _TOKEN.finditer(plain)]
@@ -286,28 +294,16 @@ def _type(item: ItemText, reading: _Reading, flags: list[str]) -> Attribute | No
     value = _field(item, "product_type")
     heads = [reading.compounds.get(other.evidence, other.value) for other in said]
     if value:
-        known = canonical("type", value) or canonical("type", value.split("/")[0]) or _last_type(value)
+        known = type_of(value)
         for head, other in zip(heads, said, strict=True):
-            if known and not _alike(known, head):
+            if known and not alike(known, head):
                 flags.append(f"type: title says {other.value!r}, field says {value.lower()!r}")
         return Attribute("type", value.lower(), "field:product_type", value)
     if not said:
         return None
-    if not all(_alike(heads[0], head) for head in heads[1:]):
+    if not all(alike(heads[0], head) for head in heads[1:]):
         flags.append("type: title names " + ", ".join(repr(other.value) for other in said))
     return said[0]
-
-
-def _last_type(value: str) -> str | None:
-    for word in reversed(re.findall(r"[a-z-]+", value.lower())):
-        known = canonical("type", word)
-        if known:
-            return known
-    return None
-
-
-def _alike(first: str, second: str) -> bool:
-    return first == second or any({first, second} <= group for group in _ALIKE)
 
 
 def _colours(item: ItemText, reading: _Reading, flags: list[str]) -> list[Attribute]:
@@ -377,11 +373,11 @@ def _told(item: ItemText, reading: _Reading) -> list[str]:
     title. What is about the sale is left out.
     """
     kept: list[str] = []
-    for sentence in sentences(clean_text(item.description or "")):
+    for sentence in sentences(without_orders(clean_text(item.description or ""))):
         for part in sentence.split("|"):
             left = _take_pairs(part, reading).strip(" .,;:")
             words = [key_of(word) for word in re.findall(r"[^\W_]+", left)]
-            if not words or _PRICE.search(left) or BOILERPLATE.search(left):
+            if not words or (_DIGIT.search(left) and PRICE.search(left)) or BOILERPLATE.search(left):
                 continue
             noise = sum(word in NOISE and len(word) > 2 for word in words)
             told = left if left[-1] in "!?。！？" else left + "."

@@ -11,7 +11,7 @@ and cut terms of Chinese marketplaces; each is listed with the English it is ren
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 
 
 def word_set(text: str) -> frozenset[str]:
@@ -268,6 +268,30 @@ CHINESE_NOISE = (
     "显瘦", "好看", "女神", "洋气", "年",
 )  # fmt: skip
 
+PRICE = re.compile(
+    r"(?:[¥$€£]|\b(?:rmb|usd|eur|gbp|cny)\b)\s*\d[\d.,]*|\d[\d.,]*\s*(?:元|块|折|[¥€£]|\b(?:rmb|usd|eur|gbp|yuan)\b)"
+    r"|\d[\d.,]*\s*%(?:\s*off\b)?",
+    re.IGNORECASE,
+)
+"""Sums of money and shares in per cent."""
+
+INSTRUCTION = re.compile(
+    r"(?:\b(?:ignore|disregard|forget|override|bypass)\b[^.!?。！？]{0,40}?"
+    r"\b(?:above|previous|prior|earlier|preceding|instructions?|rules|prompts?|everything)\b"
+    r"|\b(?:system|developer)\s+(?:prompt|message)\b|<\|[^>]{0,40}\|>"
+    r"|\b(?:you are|act as|pretend to be)\s+(?:now\s+)?(?:an?|the)\s+(?:ai|assistant|language model|chat ?bot)\b"
+    r"|\b(?:say|state|claim|write|print|output|answer|respond|reply|tell)\s+(?:that\s+)?(?:it|this|everything)\s+is\b"
+    r"|\b(?:print|reveal|repeat|show|output)\s+(?:your|the)\s+(?:system\s+)?(?:prompts?|instructions?)\b"
+    r"|\b(?:respond|reply|answer)\s+(?:only\s+)?with\b|忽略(?:以上|上述|上面|之前|前面)|系统提示)[^.!?。！？]*",
+    re.IGNORECASE,
+)
+"""What reads like an order to a language model, up to the end of its sentence: no seller describes a garment so."""
+_ORDER_WORDS = (
+    "ignore", "disregard", "forget", "override", "bypass", "system", "developer", "<|", "you are", "act as", "pretend",
+    "say", "state", "claim", "write", "print", "output", "answer", "respond", "reply", "tell", "reveal", "repeat",
+    "show", "忽略", "系统提示",
+)  # fmt: skip
+
 BRANDS = word_set(
     """
     nike adidas zara gucci prada chanel dior versace puma uniqlo supreme burberry balenciaga levis levi's hermes
@@ -299,12 +323,29 @@ NEIGHBOURS: frozenset[frozenset[str]] = frozenset(
 )
 """Families whose colours people and cameras call by either name."""
 
+ALIKE: tuple[frozenset[str], ...] = (
+    frozenset({"t-shirt", "top", "tank top", "blouse", "shirt", "polo shirt", "bodysuit", "waistcoat"}),
+    frozenset({"sweater", "sweatshirt", "hoodie", "cardigan", "top"}),
+    frozenset({"jacket", "coat", "trench coat", "down jacket", "blazer", "suit", "cardigan", "waistcoat"}),
+    frozenset({"trousers", "jeans", "joggers", "leggings", "tights", "suit"}),
+    frozenset({"shoes", "sneakers", "boots", "sandals", "heels", "loafers", "slippers"}),
+    frozenset({"hat", "cap", "beanie"}),
+    frozenset({"bag", "backpack"}),
+    frozenset({"swimsuit", "bikini", "underwear", "bra", "socks", "tights"}),
+    frozenset({"jumpsuit", "bodysuit", "pyjamas"}),
+)
+"""Types that sellers use for each other: naming one where the field names another is no contradiction."""
+
 CJK = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]+")
 
 
+_FORGOTTEN = str.maketrans("-_/:\u2019", "    '")
+
+
+@lru_cache(maxsize=16_384)
 def key_of(text: str) -> str:
     """How words are looked up: lower case, hyphens and apostrophes as people forget them."""
-    return " ".join(re.sub(r"[-_/:]", " ", text.casefold()).replace("\u2019", "'").split())
+    return " ".join(text.casefold().translate(_FORGOTTEN).split())
 
 
 @cache
@@ -344,3 +385,32 @@ def colours_agree(first: str, second: str) -> bool:
     if None in families or families[0] == families[1]:
         return True
     return frozenset(str(family) for family in families) in NEIGHBOURS
+
+
+@lru_cache(maxsize=4096)
+def without_orders(text: str) -> str:
+    """`text` with what reads like an order to a language model (`INSTRUCTION`) replaced by "|", of the same length."""
+    lower = text.lower()
+    # Looking for the first words alone is much faster, and nearly every text has none of them.
+    if not any(word in lower for word in _ORDER_WORDS):
+        return text
+    return INSTRUCTION.sub(lambda match: "|" * len(match.group()), text)
+
+
+def alike(first: str, second: str) -> bool:
+    """Whether two types are the same, or used for each other by sellers."""
+    return first == second or any({first, second} <= group for group in ALIKE)
+
+
+def type_of(words: str) -> str | None:
+    """The lexicon's type for what a field or a title calls the item ("Vest top", "Underwear Tights"); None if none."""
+    known = canonical("type", words) or canonical("type", words.split("/")[0])
+    found = (canonical("type", word) for word in reversed(re.findall(r"[a-z-]+", words.lower())))
+    return known or next((one for one in found if one), None)
+
+
+def types_in(text: str) -> set[str]:
+    """Every type of the lexicon that `text` names, in one to three words."""
+    words = re.findall(r"[^\W_]+(?:-[^\W_]+)*", text)
+    phrases = (" ".join(words[at : at + length]) for length in (1, 2, 3) for at in range(len(words) - length + 1))
+    return {known for known in (canonical("type", phrase) for phrase in phrases) if known}

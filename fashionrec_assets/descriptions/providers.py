@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fashionrec_assets.descriptions.by_model import LanguageModelProvider
 from fashionrec_assets.descriptions.claims import DescriptionProvider
 from fashionrec_assets.descriptions.deterministic import DeterministicProvider
 from fashionrec_assets.settings import DescriptionSettings
 
-PROVIDERS: dict[str, Callable[[DescriptionSettings], DescriptionProvider]] = {"deterministic": DeterministicProvider}
+PROVIDERS: dict[str, Callable[[DescriptionSettings], DescriptionProvider]] = {
+    "deterministic": DeterministicProvider,
+    "openai": LanguageModelProvider,
+}
 
 
 def make_provider(settings: DescriptionSettings) -> DescriptionProvider:
