@@ -172,6 +172,62 @@ def similar(item: str, home: HomeOption = None, k: Annotated[int, typer.Option("
 
 
 @app.command()
+def boxes(
+    file: Annotated[Path, typer.Option("--boxes", help="CSV: image,label,x0,y0,x1,y1 and, if known, width,height.")],
+    images: Annotated[Path, typer.Option("--images", help="Folder or uncompressed tar with the photos.")],
+    min_area: Annotated[float, typer.Option(min=0, max=1, help="Leave out boxes under this share of the photo.")] = 0,
+    sheet: Annotated[Path | None, typer.Option("--sheet", help="Draw examples, worst to best, to this PNG.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many photos, spread over the file.")] = None,
+    home: HomeOption = None,
+) -> None:
+    """Measure the grounder in force against boxes that people drew: intersection over union by label."""
+    from fashionrec_assets.crops.boxes import boxes_sheet, measure, read_boxes, summaries
+    from fashionrec_assets.crops.grounding import make_grounder
+
+    settings = _settings(home=home)
+    try:
+        known = read_boxes(file)
+        grounder = make_grounder(settings.crops)
+        started = time.monotonic()
+        with Progress(*Progress.get_default_columns(), console=console, transient=True) as progress:
+            task = progress.add_task("photos", total=None)
+            measured = measure(
+                known,
+                images,
+                grounder,
+                settings.catalog,
+                min_area=min_area,
+                limit=limit,
+                progress=lambda done, total: progress.update(task, completed=done, total=total),
+            )
+        seconds = time.monotonic() - started
+        if sheet is not None and measured.scores:
+            sheet.parent.mkdir(parents=True, exist_ok=True)
+            sheet.write_bytes(boxes_sheet(measured.scores, images, settings.catalog))
+    except (ValueError, OSError) as error:
+        _fail(str(error))
+    problems = [*known.problems, *measured.problems]
+    for problem in problems[:20]:
+        console.print(f"[yellow]left out[/]  {escape(problem)}", soft_wrap=True)
+    if len(problems) > 20:
+        console.print(f"[yellow]left out[/]  and {len(problems) - 20:,} more")
+    if not measured.scores:
+        _fail(f"Nothing to measure: {len(problems):,} rows cannot be used, {measured.too_small:,} boxes are too small.")
+    table = Table(title=f"Grounding by {grounder.name} {grounder.version}", title_justify="left")
+    for heading in ("label", "boxes", "mean IoU", "IoU > 0.5", "whole image"):
+        table.add_column(heading, justify="left" if heading == "label" else "right")
+    for row in summaries(measured.scores):
+        table.add_row(escape(row.label), f"{row.n:,}", f"{row.mean_iou:.3f}", f"{row.good:.1%}", f"{row.fallbacks:.1%}")
+    console.print(table)
+    console.print(
+        f"{len(measured.scores):,} boxes in {seconds:.1f} s; left out: {len(problems):,} rows that cannot be used, "
+        f"{measured.too_small:,} boxes under the least area."
+    )
+    if sheet is not None:
+        console.print(f"Examples: [bold]{escape(str(sheet))}[/]", soft_wrap=True)
+
+
+@app.command()
 def doctor(home: HomeOption = None) -> None:
     """What is installed, which encoders and providers are in force, what is missing and how to get it."""
     from fashionrec_assets.doctor import findings

@@ -153,7 +153,8 @@ def test_boxes_measures_the_grounder_in_force(tmp_path: Path, monkeypatch: pytes
     assert "whole_image" in printed
     assert re.search(r"all\s+│\s+1 │\s+0.500 │\s+0.0% │\s+100.0%", printed)
     assert "boxes.csv:4" in printed and "boxes.csv:5" in printed
-    assert Image.open(tmp_path / "out" / "sheet.png").format == "PNG"
+    with Image.open(tmp_path / "out" / "sheet.png") as sheet:
+        assert sheet.format == "PNG"
     code, printed = call(*arguments, "--min-area", 0.9)
     assert code == 2
     assert "Nothing to measure" in printed

@@ -48,3 +48,49 @@ def cluttered() -> Scene:
     box = (58, 80, 138, 176)
     draw.rectangle((58, 80, 137, 175), fill=(30, 120, 70))
     return np.asarray(image), box
+
+
+def street(
+    *, hem: float = 0.70, bag: str | None = None, person: bool = True, seed: int = 5
+) -> tuple[NDArray[np.uint8], dict[str, tuple[int, int, int, int]]]:
+    """A person before house fronts and a paved road, in a dress that ends at `hem` of the stature, and the boxes.
+
+    `bag`, "left" or "right" in the photo, hangs from a hand.
+    """
+    width, height = 220, 330
+    rng = np.random.default_rng(seed)
+    image = Image.new("RGB", (width, height))
+    draw = ImageDraw.Draw(image)
+    for row in range(0, height, 6):
+        for column in range(0, width, 10):
+            level = 120 if row < 200 else 165
+            shade = int(level + rng.normal(0, 40))
+            tint = (shade, shade + 4, shade + 8) if row < 200 else (shade, shade, shade)
+            draw.rectangle((column, row, column + 9, row + 5), fill=tint)
+    crown, stature, middle = 14, 300, 110
+    boxes: dict[str, tuple[int, int, int, int]] = {}
+
+    def at(share: float) -> int:
+        return round(crown + share * stature)
+
+    if person:
+        flesh = (214, 160, 126)
+        for side in (-1, 1):
+            foot = middle + side * 14
+            draw.rectangle((foot - 9, at(0.5), foot + 9, at(0.95)), fill=flesh)
+            draw.rectangle((foot - 12, at(0.945), foot + 12, at(1.0) - 1), fill=(20, 20, 24))
+            arm = middle + side * 43
+            draw.rectangle((arm - 6, at(0.19), arm + 6, at(0.53)), fill=flesh)
+        draw.ellipse((middle - 17, at(0.0), middle + 17, at(0.135)), fill=(58, 36, 22))
+        draw.ellipse((middle - 13, at(0.03), middle + 13, at(0.13)), fill=flesh)
+        draw.rectangle((middle - 8, at(0.11), middle + 8, at(0.18)), fill=flesh)
+        boxes["dress"] = (middle - 38, at(0.17), middle + 39, at(hem) + 1)
+        draw.rectangle((middle - 38, at(0.17), middle + 38, at(hem)), fill=(190, 30, 60))
+        boxes["shoes"] = (middle - 26, at(0.945), middle + 27, at(1.0))
+        boxes["person"] = (middle - 49, crown, middle + 50, crown + stature)
+    if bag is not None:
+        left = middle - 90 if bag == "left" else middle + 38
+        boxes["bag"] = (left, at(0.5), left + 53, at(0.68) + 1)
+        draw.rectangle((left, at(0.5), left + 52, at(0.68)), fill=(240, 200, 40))
+    pixels = np.asarray(image).astype(np.float32) + rng.normal(0, 4, (height, width, 1))
+    return pixels.clip(0, 255).astype(np.uint8), boxes

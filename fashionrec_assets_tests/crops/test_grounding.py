@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fashionrec_assets.crops.body import region_of
 from fashionrec_assets.crops.grounding import (
     GROUNDERS,
     Location,
@@ -77,25 +76,6 @@ def test_overlap() -> None:
     assert intersection_over_union((0, 0, 10, 10), (0, 0, 10, 10)) == 1
     assert intersection_over_union((0, 0, 10, 10), (5, 0, 15, 10)) == pytest.approx(1 / 3)
     assert intersection_over_union((0, 0, 10, 10), (10, 0, 20, 10)) == 0
-
-
-@pytest.mark.parametrize(
-    ("kind", "region"),
-    [
-        ("Shirt dress", "dress"),
-        ("T-shirt", "upper body"),
-        ("Leggings/Tights", "legs"),
-        ("Ankle boots", "feet and shins"),
-        ("Hat/beanie", "head"),
-        ("Trench coat", "upper body and thighs"),
-        ("bag", None),
-        ("", None),
-        (None, None),
-    ],
-)
-def test_the_head_of_a_product_type_names_its_place(kind: str | None, region: str | None) -> None:
-    found = region_of(kind)
-    assert (found.name if found else None) == region
 
 
 def test_a_batch_gives_crops_with_their_colours() -> None:

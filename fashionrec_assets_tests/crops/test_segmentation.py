@@ -73,7 +73,7 @@ def test_a_speck_is_no_garment() -> None:
 def test_boxes_lie_inside_photos_of_any_shape(shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(shape[0])
     photo = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
-    for kind in (None, "dress", "shoes", "hat"):
+    for kind in (None, "dress", "shoes", "hat", "bag"):
         x0, y0, x1, y1 = locate(photo, kind, SETTINGS).box
         assert 0 <= x0 < x1 <= shape[1]
         assert 0 <= y0 < y1 <= shape[0]
