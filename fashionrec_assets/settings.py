@@ -175,9 +175,6 @@ class ClipSettings(Section):
     hard_negatives: float = Field(
         default=0.0, ge=0, le=1, description="share of a batch drawn from items of one product type"
     )
-    phrases: float = Field(
-        default=0.25, ge=0, lt=1, description="share of training texts that are a short phrase of attributes instead"
-    )
     image_height: int = Field(default=96, ge=16, description="pixels the compact model sees")
     image_width: int = Field(default=64, ge=16, description="pixels the compact model sees")
     embed_dim: int = Field(default=128, ge=8, description="dimension of the compact model's vectors")

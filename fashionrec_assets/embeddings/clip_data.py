@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fashionrec_assets.embeddings.phrases import Attributes
-
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
@@ -25,8 +23,7 @@ BLOCK = 8
 @dataclass(frozen=True)
 class Pairs:
     """Row i of each: `images` bytes (n, height, width, 3) from `prepare_images`, perhaps a memory map; `texts`;
-    `families` the design a row is a variant of; `attributes` what phrases are made of (`phrases.py`), its "type" also
-    what hard negatives have in common.
+    `families` the design a row is a variant of; `kinds` its type of product, "" where unknown.
 
     ValueError if they are not of one length.
     """
@@ -34,17 +31,12 @@ class Pairs:
     images: NDArray[np.uint8]
     texts: Sequence[str]
     families: Sequence[str]
-    attributes: Sequence[Attributes]
+    kinds: Sequence[str]
 
     def __post_init__(self) -> None:
-        lengths = [len(self.images), len(self.texts), len(self.families), len(self.attributes)]
+        lengths = [len(self.images), len(self.texts), len(self.families), len(self.kinds)]
         if len(set(lengths)) != 1:
-            raise ValueError("{} images, {} texts, {} families and {} attributes do not pair up".format(*lengths))
-
-    @property
-    def kinds(self) -> list[str]:
-        """The type of product of each row, "" where unknown."""
-        return [attributes.get("type", "") for attributes in self.attributes]
+            raise ValueError("{} images, {} texts, {} families and {} kinds do not pair up".format(*lengths))
 
     def __len__(self) -> int:
         return len(self.texts)

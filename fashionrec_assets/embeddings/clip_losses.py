@@ -3,8 +3,8 @@
 Belongs here: functions of a batch's vectors. Does not belong here: models, the training loop, the report's figures
 (`evaluation`).
 
-Both losses are open_clip's, with one change: a text may have several right images in a batch, which then are not its
-negatives (as in UniCL, Yang et al. 2022).
+Both losses are open_clip's, with one change: pairs of one batch that carry the same text are not each other's negatives
+but share the target (as in UniCL, Yang et al. 2022).
 """
 
 from __future__ import annotations
@@ -18,35 +18,27 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor, right: Tensor) -> Tensor:
-    """Symmetric InfoNCE (Radford et al. 2021) over unit vectors (n, d).
-
-    `right` bool (n, n) says which images (columns) answer which texts (rows). The right images share a text's target
-    evenly; an image's target is its own text alone, for a word that fits many must not take its place, but other texts
-    that it answers are not held against it.
-    """
+def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor, text_ids: Tensor) -> Tensor:
+    """Symmetric InfoNCE (Radford et al. 2021) over unit vectors (n, d); rows of equal `text_ids` share the target."""
     import torch
     from open_clip import ClipLoss
 
-    if int(right.sum()) == len(right):
+    same = (text_ids[:, None] == text_ids[None, :]).float()
+    if bool((same.sum(dim=1) == 1).all()):
         return ClipLoss()(image, text, scale)
     by_image, by_text = ClipLoss().get_logits(image, text, scale)
-    own = torch.eye(len(right), dtype=torch.bool, device=right.device)
+    target = same / same.sum(dim=1, keepdim=True)
     cross_entropy = torch.nn.functional.cross_entropy
-    image_to_text = cross_entropy(
-        by_image.masked_fill(right.T & ~own, -torch.inf), torch.arange(len(right)).to(own.device)
-    )
-    text_to_image = cross_entropy(by_text, right / right.sum(dim=1, keepdim=True))
-    return (image_to_text + text_to_image) / 2
+    return (cross_entropy(by_image, target) + cross_entropy(by_text, target)) / 2
 
 
-def sigmoid_loss(image: Tensor, text: Tensor, scale: Tensor, bias: Tensor, right: Tensor) -> Tensor:
-    """SigLIP's pairwise loss (Zhai et al. 2023) over unit vectors (n, d); `right` as in `contrastive_loss`."""
+def sigmoid_loss(image: Tensor, text: Tensor, scale: Tensor, bias: Tensor, text_ids: Tensor) -> Tensor:
+    """SigLIP's pairwise loss (Zhai et al. 2023) over unit vectors (n, d); rows of equal `text_ids` are positives."""
     import torch
     from open_clip.loss import SigLipLoss
 
     logits = SigLipLoss().get_logits(image, text, scale, bias)
-    sign = torch.where(right.T, 1.0, -1.0).to(logits.dtype)
+    sign = torch.where(text_ids[:, None] == text_ids[None, :], 1.0, -1.0).to(logits.dtype)
     return -torch.nn.functional.logsigmoid(sign * logits).sum() / len(image)
 
 

@@ -27,7 +27,6 @@ from fashionrec_assets.embeddings.checkpoints import (
 from fashionrec_assets.embeddings.clip_data import Pairs, augment, numbered, shuffled_batches
 from fashionrec_assets.embeddings.clip_losses import contrastive_loss, retrieval, sigmoid_loss
 from fashionrec_assets.embeddings.clip_split import FamilySplit
-from fashionrec_assets.embeddings.phrases import Phrases
 from fashionrec_assets.embeddings.sentences import no_progress
 from fashionrec_assets.settings import ClipSettings
 
@@ -87,7 +86,6 @@ def epochs_for(settings: ClipSettings, pairs: int, *, warm: bool) -> int:
 def train(
     trainee: Trainee,
     pairs: Pairs,
-    phrases: Phrases,
     split: FamilySplit,
     settings: ClipSettings,
     *,
@@ -99,17 +97,17 @@ def train(
 ) -> TrainingReport:
     """Train, and write the model, `split.json` and `curve.json` into `folder`.
 
-    `phrases` are of the rows of `pairs`. The weights depend only on the arguments and the number of torch threads,
-    unless `max_train_seconds` cuts the run short; a run that was killed goes on from `checkpoint` to the same weights.
-    `progress` counts epochs. Rows of the test part are not looked at, if `pairs` has any. ValueError if the training
-    rows carry fewer than two different texts: there is nothing to tell apart.
+    The weights depend only on the arguments and the number of torch threads, unless `max_train_seconds` cuts the run
+    short; a run that was killed goes on from `checkpoint` to the same weights. `progress` counts epochs. Rows of the
+    test part are not looked at, if `pairs` has any. ValueError if the training rows carry fewer than two different
+    texts: there is nothing to tell apart.
     """
     import torch
 
     parts = split.parts(pairs.families)
     if len(set(np.asarray(pairs.texts)[parts == "train"].tolist())) < 2:
         raise ValueError("a contrastive model needs at least two different descriptions with photos")
-    run = _Run(trainee, pairs, phrases, parts, settings, epochs)
+    run = _Run(trainee, pairs, parts, settings, epochs)
     devices = [torch.cuda.current_device()] if run.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
@@ -139,17 +137,11 @@ class _Run:
     """A training run under way: everything that a checkpoint has to hold is an attribute."""
 
     def __init__(
-        self,
-        trainee: Trainee,
-        pairs: Pairs,
-        phrases: Phrases,
-        parts: NDArray[np.str_],
-        settings: ClipSettings,
-        epochs: int,
+        self, trainee: Trainee, pairs: Pairs, parts: NDArray[np.str_], settings: ClipSettings, epochs: int
     ) -> None:
         import torch
 
-        self.trainee, self.pairs, self.phrases, self.settings, self.epochs = trainee, pairs, phrases, settings, epochs
+        self.trainee, self.pairs, self.settings, self.epochs = trainee, pairs, settings, epochs
         self.device = trainee.device
         self.train_rows = np.flatnonzero(parts == "train")
         self.validation_rows = np.flatnonzero(parts == "validation")
@@ -192,11 +184,11 @@ class _Run:
             group["lr"] = group["base_lr"] * rate(self.step, self.steps)
         model = self.trainee.model
         pixels = augment(self.trainee.pixels(self.pairs.images, rows), self.generator)
-        texts, right = self._texts(rows)
+        ids = torch.from_numpy(self.text_ids[rows]).to(self.device)
         with self.trainee.autocast():
             image = model.encode_image(pixels.contiguous(memory_format=torch.channels_last), normalize=True)
-            text = model.encode_text(self.trainee.texts(texts).to(self.device), normalize=True)
-        loss = self._loss(image.float(), text.float(), torch.from_numpy(right).to(self.device))
+            text = model.encode_text(self.trainee.texts(rows).to(self.device), normalize=True)
+        loss = self._loss(image.float(), text.float(), ids)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 1.0)
@@ -206,28 +198,12 @@ class _Run:
             model.logit_scale.clamp_(0, HIGHEST_SCALE)
         return float(loss.detach())
 
-    def _texts(self, rows: NDArray[np.int64]) -> tuple[list[str], NDArray[np.bool_]]:
-        """A text for each of `rows`, some of them a phrase, and which of the rows (columns) are right for it."""
-        import torch
-
-        texts = [self.pairs.texts[int(row)] for row in rows]
-        right = self.text_ids[rows][:, None] == self.text_ids[rows][None, :]
-        draw = torch.rand(len(rows), 2, generator=self.generator).numpy()
-        of = self.phrases.of[rows]
-        if of.shape[1]:
-            chosen = of[np.arange(len(rows)), (draw[:, 1] * of.shape[1]).astype(np.int64)]
-            short = np.flatnonzero((draw[:, 0] < self.settings.phrases) & (chosen >= 0))
-            right[short] = self.phrases.answered(chosen[short], rows)
-            for place in short.tolist():
-                texts[place] = self.phrases.texts[chosen[place]]
-        return texts, right
-
-    def _loss(self, image: Tensor, text: Tensor, right: Tensor) -> Tensor:
+    def _loss(self, image: Tensor, text: Tensor, ids: Tensor) -> Tensor:
         model = self.trainee.model
         scale = model.logit_scale.exp()
         if self.settings.loss == "sigmoid":
-            return sigmoid_loss(image, text, scale, model.logit_bias, right)
-        return contrastive_loss(image, text, scale, right)
+            return sigmoid_loss(image, text, scale, model.logit_bias, ids)
+        return contrastive_loss(image, text, scale, ids)
 
     def _judge(self, loss: float) -> None:
         """Append the epoch's record; keep the weights if they are the best so far."""
@@ -244,12 +220,11 @@ class _Run:
                     for part in portions
                 ]
                 texts = [
-                    model.encode_text(self.trainee.texts(chosen).to(self.device), normalize=True).float()
-                    for chosen in ([self.pairs.texts[int(row)] for row in part] for part in portions)
+                    model.encode_text(self.trainee.texts(part).to(self.device), normalize=True).float()
+                    for part in portions
                 ]
                 image, text = torch.cat(images), torch.cat(texts)
-                ids = torch.from_numpy(self.text_ids[rows]).to(self.device)
-                unseen = float(self._loss(image, text, ids[:, None] == ids[None, :]))
+                unseen = float(self._loss(image, text, torch.from_numpy(self.text_ids[rows]).to(self.device)))
             recall, mrr = retrieval(text.cpu().numpy(), image.cpu().numpy())
             record, score = EpochRecord(epoch, loss, unseen, recall, mrr), (mrr, -unseen)
         self.curve.append(record)

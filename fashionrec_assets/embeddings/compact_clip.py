@@ -30,13 +30,17 @@ TOWER = "fashionrec_patch_resnet"
 
 
 class PatchResNet(nn.Module):
-    """Four residual blocks of 48, 96, 192 and 384 channels on overlapping 8x8 patches; average-pooled.
+    """Four residual blocks of 48, 96, 192 and 384 channels on overlapping 8x8 patches, averaged over a 3x2 grid.
+
+    The grid keeps where on the garment something is: a crop is upright and fills its frame, and one average over all of
+    it would not tell trousers from a hoodie.
 
     A stem that takes patches at once spares the convolutions at full size, which cost most of a small network's time
     on a processor and, measured, gain nothing here.
     """
 
-    num_features = 384
+    grid = (3, 2)
+    num_features = 384 * 6
 
     def __init__(self, widths: tuple[int, ...] = (48, 96, 192, 384)) -> None:
         super().__init__()
@@ -62,10 +66,10 @@ class PatchResNet(nn.Module):
         """What open_clip asks of a timm network: there is no classifier here, and the pooling is fixed."""
         del num_classes
         if global_pool != "avg":
-            raise ValueError(f"only average pooling is supported, not {global_pool!r}")
+            raise ValueError(f"the pooling is fixed, {global_pool!r} is not possible")
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return cast(Tensor, self.layers(pixels)).mean(dim=(2, 3))
+        return nn.functional.adaptive_avg_pool2d(self.layers(pixels), self.grid).flatten(1)
 
 
 @register_model

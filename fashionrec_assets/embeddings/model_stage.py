@@ -18,7 +18,6 @@ from fashionrec_assets.embeddings.arms import ARMS, FULL, Arm
 from fashionrec_assets.embeddings.checkpoints import Checkpoint
 from fashionrec_assets.embeddings.clip_split import FamilySplit
 from fashionrec_assets.embeddings.encoders import REFERENCE, Encoders
-from fashionrec_assets.embeddings.phrases import phrases_of
 from fashionrec_assets.embeddings.reading import TEXT_STORE, stored_vectors
 from fashionrec_assets.embeddings.training_set import arm_texts, training_pairs
 from fashionrec_assets.resources.shop import WHOLE, Shop, StageRun
@@ -32,7 +31,6 @@ CLIP = Stage(
     upstream=("grounded_crops", "clarified_descriptions", "text_embeddings"),
     settings=("clip", "seed"),
 )
-PHRASES_EACH = 4
 TRAINING = "training.json"
 """In a trained model's folder: the code it was trained with, and what it started from."""
 
@@ -167,34 +165,18 @@ def _train(
     folder.mkdir(parents=True, exist_ok=True)
     with training_pairs(shop, keys, size, grounded=arm.grounded, clarified=arm.clarified) as pairs:
         used = split.parts(pairs.families) == "train"
-        phrases = phrases_of(pairs.attributes, PHRASES_EACH if settings.phrases else 0, seed=seed)
         if original is None:
             trainee = compact_trainee(
-                pairs.texts,
-                used,
-                encoders.sentences,
-                settings,
-                seed=seed,
-                fingerprint=fingerprint,
-                start=start,
-                phrases=phrases.texts,
+                pairs.texts, used, encoders.sentences, settings, seed=seed, fingerprint=fingerprint, start=start
             )
         else:
             sentences = encoders.sentences if reads_sentences(settings) else None
             trainee = pretrained_trainee(
-                original,
-                pairs.texts,
-                used,
-                sentences,
-                settings,
-                fingerprint=fingerprint,
-                start=start,
-                phrases=phrases.texts,
+                original, pairs.texts, used, sentences, settings, fingerprint=fingerprint, start=start
             )
         report = train(
             trainee,
             pairs,
-            phrases,
             split,
             settings,
             seed=seed,

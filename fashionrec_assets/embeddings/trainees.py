@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,12 +47,12 @@ class Trainee:
 
     `model` has open_clip's `encode_image`, `encode_text`, `logit_scale` and, for the sigmoid loss, `logit_bias`.
     `groups` are the optimiser's parameter groups, each with its `base_lr`. `texts` gives what `encode_text` reads for
-    texts that the trainee was made for, (n, …). `save` writes the model into a folder that `ClipEncoder` loads.
+    rows of the pairs, (n, …). `save` writes the model in force into a folder that `ClipEncoder` loads.
     """
 
     model: Any
     groups: list[dict[str, Any]]
-    texts: Callable[[Sequence[str]], Tensor]
+    texts: Callable[[NDArray[np.int64]], Tensor]
     normalise: Normaliser
     save: Callable[[Path], None]
     device: torch.device
@@ -84,16 +84,13 @@ def compact_trainee(
     seed: int,
     fingerprint: str,
     start: Path | None = None,
-    phrases: Sequence[str] = (),
 ) -> Trainee:
     """The compact model: a small image tower from scratch, or from the folder `start`, against locked sentence vectors.
 
-    `texts` are those of all rows; only those in `trained` bool (n,) shape the vocabulary and the centre. `phrases` are
-    further texts that training shows.
+    `texts` are those of all rows; only those in `trained` bool (n,) shape the vocabulary and the centre.
     """
     device = torch.device(best_device())
     vectors = sentences.encode(texts)
-    known = _known([*texts, *phrases], vectors, sentences.encode(phrases))
     if start is not None:
         model, config = compact_clip.load(start)
         config = {**config, "fingerprint": fingerprint}
@@ -106,11 +103,7 @@ def compact_trainee(
             torch.manual_seed(seed)
             model = compact_clip.build(config)
         _centre(model, vectors[trained])
-    return _locked(model, config, known, settings, device, settings.learning_rate, None)
-
-
-def _known(texts: Sequence[str], *vectors: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-    return dict(zip(texts, np.concatenate(vectors), strict=True))
+    return _locked(model, config, texts, vectors, settings, device, settings.learning_rate, None)
 
 
 def _centre(model: Any, vectors: NDArray[np.float32]) -> None:
@@ -152,7 +145,6 @@ def pretrained_trainee(
     *,
     fingerprint: str,
     start: Path | None = None,
-    phrases: Sequence[str] = (),
 ) -> Trainee:
     """`original` (changed in place) with what the settings leave trainable.
 
@@ -168,7 +160,6 @@ def pretrained_trainee(
         if sentences is None:
             raise ValueError("clip.text_tower is `sentences`, but no sentence encoder was given")
         vectors = sentences.encode(texts)
-        known = _known([*texts, *phrases], vectors, sentences.encode(phrases))
         if start is not None:
             model, config = compact_clip.load(start)
             config = {**config, "fingerprint": fingerprint}
@@ -187,7 +178,7 @@ def pretrained_trainee(
             model.visual.load_state_dict(visual.state_dict())
             _centre(model, vectors[trained])
         adapter = _make_trainable(model.visual, settings)
-        return _locked(model, config, known, settings, device, settings.tune_learning_rate, adapter)
+        return _locked(model, config, texts, vectors, settings, device, settings.tune_learning_rate, adapter)
     model = original.model
     if settings.loss == "sigmoid" and model.logit_bias is None:
         model.logit_bias = nn.Parameter(torch.ones([]) * SIGMOID_BIAS)
@@ -203,6 +194,7 @@ def pretrained_trainee(
         for name in ("token_embedding.weight", "positional_embedding"):
             if name in dict(model.named_parameters()):
                 model.get_parameter(name).requires_grad_(False)
+    tokens = torch.as_tensor(original.tokenize(list(texts)))
     model = model.to(device)
 
     def save(folder: Path) -> None:
@@ -214,7 +206,7 @@ def pretrained_trainee(
     return Trainee(
         model,
         parameter_groups(model, settings.tune_learning_rate, settings.layer_decay, settings),
-        lambda chosen: torch.as_tensor(original.tokenize(list(chosen))),
+        lambda rows: tokens[torch.from_numpy(rows)],
         Normaliser(preprocess, device),
         save,
         device,
@@ -304,7 +296,8 @@ def _adapted(tower: nn.Module, first: int) -> Iterable[str]:
 def _locked(
     model: Any,
     config: dict[str, Any],
-    known: Mapping[str, NDArray[np.float32]],
+    texts: Sequence[str],
+    vectors: NDArray[np.float32],
     settings: ClipSettings,
     device: torch.device,
     image_rate: float,
@@ -314,8 +307,9 @@ def _locked(
     model = model.to(device).to(memory_format=torch.channels_last)
     words = WordWeights(config["model_cfg"]["text_cfg"]["words"])
 
-    def text_rows(texts: Sequence[str]) -> Tensor:
-        return torch.from_numpy(np.concatenate([np.stack([known[text] for text in texts]), words(texts)], axis=1))
+    def text_rows(rows: NDArray[np.int64]) -> Tensor:
+        weights = words(cast(list[str], [texts[int(row)] for row in rows]))
+        return torch.from_numpy(np.concatenate([vectors[rows], weights], axis=1))
 
     # The projections are new, whatever the image tower was.
     groups = [

@@ -18,7 +18,6 @@ from fashionrec_assets.catalog.photos import PhotoError, PhotoStore, decode_phot
 from fashionrec_assets.crops.assets import CROP_COLUMNS
 from fashionrec_assets.embeddings.clip_data import Pairs
 from fashionrec_assets.embeddings.images import prepare_images
-from fashionrec_assets.embeddings.phrases import Attributes
 from fashionrec_assets.resources.shop import Shop
 from fashionrec_assets.storage.ledger import batches
 
@@ -75,28 +74,6 @@ def arm_images(shop: Shop, item_ids: Sequence[str], *, grounded: bool) -> list[I
     return whole
 
 
-def _attributes(shop: Shop, item_ids: Sequence[str], *, clarified: bool) -> list[Attributes]:
-    """For each of `item_ids` its attributes by name: those of its description, or the raw fields of the same names."""
-    with shop.warehouse.reader() as connection:
-        if clarified:
-            rows = connection.execute(
-                "SELECT item_id, [(a.name, a.value) for a in attributes] FROM descriptions "
-                "WHERE item_id IN (SELECT unnest(?))",
-                [list(item_ids)],
-            ).fetchall()
-            # Of two values of one name the first is the stronger: descriptions name them in that order.
-            found = {item_id: dict(reversed(values or [])) for item_id, values in rows}
-        else:
-            rows = connection.execute(
-                "SELECT item_id, product_type, colour, pattern, gender, section FROM items "
-                "WHERE item_id IN (SELECT unnest(?))",
-                [list(item_ids)],
-            ).fetchall()
-            names = ("type", "colour", "pattern", "gender", "section")
-            found = {row[0]: {name: value for name, value in zip(names, row[1:], strict=True) if value} for row in rows}
-    return [found.get(item_id, {}) for item_id in item_ids]
-
-
 @contextmanager
 def training_pairs(
     shop: Shop, item_ids: Sequence[str], size: tuple[int, int], *, grounded: bool, clarified: bool
@@ -106,12 +83,12 @@ def training_pairs(
     The file is deleted when the block ends.
     """
     with shop.warehouse.reader() as connection:
-        families = dict(
-            connection.execute(
-                "SELECT item_id, coalesce(family_id, item_id) FROM items WHERE item_id IN (SELECT unnest(?))",
-                [list(item_ids)],
-            ).fetchall()
-        )
+        rows = connection.execute(
+            "SELECT item_id, coalesce(family_id, item_id), coalesce(product_type, category, '') FROM items "
+            "WHERE item_id IN (SELECT unnest(?))",
+            [list(item_ids)],
+        ).fetchall()
+    facts = {item_id: (family, kind) for item_id, family, kind in rows}
     shop.spill.mkdir(parents=True, exist_ok=True)
     path = shop.spill / "clip-images.npy"
     images = open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(item_ids), *size, 3))
@@ -123,8 +100,8 @@ def training_pairs(
         yield Pairs(
             images,
             arm_texts(shop, item_ids, clarified=clarified),
-            [families[item_id] for item_id in item_ids],
-            _attributes(shop, item_ids, clarified=clarified),
+            [facts[item_id][0] for item_id in item_ids],
+            [facts[item_id][1] for item_id in item_ids],
         )
     finally:
         path.unlink(missing_ok=True)

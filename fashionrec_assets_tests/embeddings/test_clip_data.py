@@ -17,12 +17,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 def test_columns_of_different_length_are_refused() -> None:
     with pytest.raises(ValueError, match="do not pair up"):
-        Pairs(np.zeros((3, 4, 4, 3), np.uint8), ["a"], ["f"], [{}])
-
-
-def test_a_rows_kind_is_its_type() -> None:
-    pairs = Pairs(np.zeros((2, 4, 4, 3), np.uint8), ["a", "b"], ["f", "f"], [{"type": "hat", "colour": "red"}, {}])
-    assert pairs.kinds == ["hat", ""]
+        Pairs(np.zeros((3, 4, 4, 3), np.uint8), ["a"], ["f"], ["k"])
 
 
 def test_equal_values_have_equal_numbers() -> None:

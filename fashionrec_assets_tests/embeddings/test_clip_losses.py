@@ -12,39 +12,12 @@ def test_pairs_with_the_same_text_do_not_push_each_other_away() -> None:
     text = torch.eye(3)
     image = text[[1, 0, 2]]
     scale, bias = torch.tensor(20.0), torch.tensor(-10.0)
-    ids = torch.tensor([0, 0, 1])
-    distinct, equal = torch.eye(3, dtype=torch.bool), ids[:, None] == ids[None, :]
+    distinct, equal = torch.tensor([0, 1, 2]), torch.tensor([0, 0, 1])
     assert contrastive_loss(image, text, scale, equal) < 0.6 * contrastive_loss(image, text, scale, distinct)
     assert contrastive_loss(text, text, scale, distinct) < 1e-4
     as_equals = sigmoid_loss(image, text, scale, bias, equal)
     as_negatives = sigmoid_loss(image, text, scale, bias, distinct)
     assert as_equals < as_negatives
-
-
-def test_a_text_with_two_right_images_is_not_pushed_from_either() -> None:
-    image, own = torch.eye(3), torch.eye(3, dtype=torch.bool)
-    right = torch.tensor([[True, True, False], [False, True, False], [False, False, True]])
-    scale, bias = torch.tensor(5.0), torch.tensor(-10.0)
-
-    def pull(answers: torch.Tensor, sigmoid: bool) -> float:
-        """How far a step moves the first text towards the second image."""
-        text = torch.tensor([[1.0, 0.8, 0], [0, 1, 0], [0, 0, 1]], requires_grad=True)
-        unit = torch.nn.functional.normalize(text, dim=1)
-        loss = (
-            sigmoid_loss(image, unit, scale, bias, answers)
-            if sigmoid
-            else contrastive_loss(image, unit, scale, answers)
-        )
-        loss.backward()
-        assert text.grad is not None
-        return -float(text.grad[0, 1])
-
-    for sigmoid in (False, True):
-        assert pull(own, sigmoid) < 0 < pull(right, sigmoid)
-    twice = torch.nn.functional.normalize(torch.tensor([[1.0, 1, 0], [0, 1, 0], [0, 0, 1]]), dim=1)
-    assert contrastive_loss(image, twice, scale, right) != contrastive_loss(image, twice, scale, right.T), (
-        "texts are the rows"
-    )
 
 
 def test_the_sigmoid_loss_is_open_clips_where_all_texts_differ() -> None:
@@ -54,7 +27,7 @@ def test_the_sigmoid_loss_is_open_clips_where_all_texts_differ() -> None:
     image, text = (torch.nn.functional.normalize(torch.randn(5, 8, generator=draw), dim=1) for _ in range(2))
     scale, bias = torch.tensor(10.0), torch.tensor(-10.0)
     torch.testing.assert_close(
-        sigmoid_loss(image, text, scale, bias, torch.eye(5, dtype=torch.bool)), SigLipLoss()(image, text, scale, bias)
+        sigmoid_loss(image, text, scale, bias, torch.arange(5)), SigLipLoss()(image, text, scale, bias)
     )
 
 

@@ -16,11 +16,10 @@ from fashionrec_assets.embeddings.clip import ClipEncoder
 from fashionrec_assets.embeddings.clip_data import Pairs
 from fashionrec_assets.embeddings.clip_split import FamilySplit
 from fashionrec_assets.embeddings.clip_training import TrainingReport, epochs_for, train
-from fashionrec_assets.embeddings.phrases import phrases_of
 from fashionrec_assets.embeddings.trainees import compact_trainee
 from fashionrec_assets.resources.models import ModelUnavailableError
 from fashionrec_assets.settings import ClipSettings
-from fashionrec_assets_tests.embeddings.tiny import ColourWords, attributes, colour_world
+from fashionrec_assets_tests.embeddings.tiny import ColourWords, colour_world
 
 SETTINGS = ClipSettings(
     image_height=32,
@@ -40,9 +39,7 @@ class Killed(BaseException):
 
 def world(count: int = 240, seed: int = 1) -> Pairs:
     images, texts = colour_world(count, seed=seed)
-    return Pairs(
-        images, texts, [f"family {number // 2}" for number in range(count)], [attributes(text) for text in texts]
-    )
+    return Pairs(images, texts, [f"family {number // 2}" for number in range(count)], [text[-3:] for text in texts])
 
 
 def trained_in(
@@ -63,18 +60,8 @@ def trained_in(
             raise Killed
 
     return train(
-        compact_trainee(
-            pairs.texts,
-            used,
-            ColourWords(),
-            settings,
-            seed=seed,
-            fingerprint="abc",
-            start=start,
-            phrases=phrases_of(pairs.attributes, 3, seed=seed).texts,
-        ),
+        compact_trainee(pairs.texts, used, ColourWords(), settings, seed=seed, fingerprint="abc", start=start),
         pairs,
-        phrases_of(pairs.attributes, 3, seed=seed),
         split,
         settings,
         seed=seed,
@@ -128,7 +115,7 @@ def test_the_test_part_does_not_shape_the_weights(trained: tuple[Path, TrainingR
     images[held] = 0
     # Other words of equal number: the vocabulary must not see them either.
     texts = ["a coat" if out else text for text, out in zip(pairs.texts, held.tolist(), strict=True)]
-    trained_in(tmp_path, Pairs(images, texts, pairs.families, pairs.attributes))
+    trained_in(tmp_path, Pairs(images, texts, pairs.families, pairs.kinds))
     assert (tmp_path / compact_clip.WEIGHTS).read_bytes() == (trained[0] / compact_clip.WEIGHTS).read_bytes()
 
 
@@ -143,17 +130,8 @@ def test_a_killed_training_goes_on_to_the_same_weights(trained: tuple[Path, Trai
     split = FamilySplit.choose(pairs.families, SETTINGS, seed=5)
     used = split.parts(pairs.families) == "train"
     report = train(
-        compact_trainee(
-            pairs.texts,
-            used,
-            ColourWords(),
-            SETTINGS,
-            seed=5,
-            fingerprint="abc",
-            phrases=phrases_of(pairs.attributes, 3, seed=5).texts,
-        ),
+        compact_trainee(pairs.texts, used, ColourWords(), SETTINGS, seed=5, fingerprint="abc"),
         pairs,
-        phrases_of(pairs.attributes, 3, seed=5),
         split,
         SETTINGS,
         seed=5,
@@ -256,8 +234,8 @@ def test_a_catalog_too_small_to_learn_from_says_so(tmp_path: Path) -> None:
     images, _ = colour_world(4, seed=1)
     quick = SETTINGS.model_copy(update={"epochs": 1})
     with pytest.raises(ValueError, match="two different descriptions"):
-        trained_in(tmp_path, Pairs(images, ["a hat"] * 4, list("abcd"), [{}] * 4), quick)
+        trained_in(tmp_path, Pairs(images, ["a hat"] * 4, list("abcd"), [""] * 4), quick)
     texts = ["a hat", "a shoe", "a red hat", "a blue hat"]
-    report = trained_in(tmp_path, Pairs(images, texts, list("abcd"), [{}] * 4), quick)
+    report = trained_in(tmp_path, Pairs(images, texts, list("abcd"), [""] * 4), quick)
     assert report.validation == 0
     assert report.best.mrr is None

@@ -15,10 +15,9 @@ from fashionrec_assets.embeddings.clip import ClipEncoder, load_open_clip
 from fashionrec_assets.embeddings.clip_data import Pairs
 from fashionrec_assets.embeddings.clip_split import FamilySplit
 from fashionrec_assets.embeddings.clip_training import train
-from fashionrec_assets.embeddings.phrases import phrases_of
 from fashionrec_assets.embeddings.trainees import Trainee, image_size, pretrained_trainee
 from fashionrec_assets.settings import ClipSettings
-from fashionrec_assets_tests.embeddings.tiny import ColourWords, attributes, clip_model, colour_world
+from fashionrec_assets_tests.embeddings.tiny import ColourWords, clip_model, colour_world
 
 BASE: dict[str, Any] = {"epochs": 6, "least_presented": 0, "batch_size": 32, "tune_learning_rate": 3e-3}
 
@@ -30,7 +29,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def world(count: int = 160) -> Pairs:
     images, texts = colour_world(count, seed=1, height=32, width=32)
-    return Pairs(images, texts, [str(number) for number in range(count)], [attributes(text) for text in texts])
+    return Pairs(images, texts, [str(number) for number in range(count)], [text[-3:] for text in texts])
 
 
 def made(original: Path, pairs: Pairs, **settings: Any) -> tuple[Trainee, ClipSettings]:
@@ -42,7 +41,6 @@ def made(original: Path, pairs: Pairs, **settings: Any) -> tuple[Trainee, ClipSe
         ColourWords(),
         chosen,
         fingerprint="abc",
-        phrases=phrases_of(pairs.attributes, 2, seed=1).texts,
     )
     return trainee, chosen
 
@@ -54,15 +52,7 @@ def tuned(original: Path, folder: Path, **settings: Any) -> list[float]:
     folder.mkdir(exist_ok=True)
     split = FamilySplit.choose(pairs.families, chosen, seed=1)
     report = train(
-        trainee,
-        pairs,
-        phrases_of(pairs.attributes, 2, seed=1),
-        split,
-        chosen,
-        seed=1,
-        epochs=chosen.epochs,
-        folder=folder,
-        checkpoint=Checkpoint(None, ""),
+        trainee, pairs, split, chosen, seed=1, epochs=chosen.epochs, folder=folder, checkpoint=Checkpoint(None, "")
     )
     return [record.loss for record in report.curve]
 

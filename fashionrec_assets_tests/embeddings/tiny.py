@@ -93,9 +93,3 @@ def colour_world(count: int, seed: int, height: int = 32, width: int = 24) -> tu
         images[number, top : top + rows, left : left + columns] = patch
         texts.append(f"a {name} {shape}")
     return images, texts
-
-
-def attributes(text: str) -> dict[str, str]:
-    """The colour and the type of a sentence of `colour_world`."""
-    _, colour, kind = text.split()
-    return {"colour": colour, "type": kind}

@@ -1,4 +1,4 @@
-"""The `standard` preset with checkpoints on disk: Grounding DINO, open_clip and sentence-transformers, loaded by path."""
+"""The `standard` preset on checkpoints loaded by path: Grounding DINO, open_clip and sentence-transformers."""
 
 from __future__ import annotations
 
