@@ -104,6 +104,16 @@ def _image_encoder(settings: Settings) -> Finding:
             "compact CLIP trained on this catalog",
             "for a pretrained one: FASHIONREC_CLIP__MODEL=<open_clip name, hf-hub: id or folder>",
         )
+    from fashionrec_assets.resources.models import best_device
+
+    if settings.clip.fine_tune and best_device() == "cpu":
+        trainings = "and trained three more times for the report" if settings.clip.ablations else ""
+        return Finding(
+            "note",
+            "image encoder",
+            f"{settings.clip.model}, trained on this catalog {trainings}".rstrip() + ": hours without a GPU",
+            "FASHIONREC_CLIP__FINE_TUNE=false takes its weights as they are. " + _offline(),
+        )
     return Finding("note", "image encoder", settings.clip.model, _offline())
 
 
