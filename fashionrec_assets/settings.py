@@ -215,11 +215,13 @@ class ClipSettings(Section):
         default=0.2, ge=0, le=1, description="retrain once this share of the pairs has changed"
     )
     max_pairs: int = Field(
-        default=50_000, ge=2, description="pairs trained on; a larger catalog is sampled by a stable hash"
+        default=50_000, ge=2, description="pairs trained on at the most; a larger catalog is sampled by a stable hash"
     )
     encode_batch: int = Field(default=64, ge=1)
     precision: Literal["float32", "bfloat16", "float16"] = Field(
-        default="float32", description="of matrix products in training and encoding; float16 is for GPUs"
+        default="float32",
+        description="of matrix products in training and encoding; with float16, which is for GPUs, training takes "
+        "bfloat16",
     )
 
 
@@ -415,8 +417,8 @@ class Settings(BaseSettings):
         )
 
 
-SCHEDULING = frozenset({"retrain_share", "encode_batch"})
-"""Settings that change when work is done or in what portions, but not what comes out."""
+SCHEDULING = frozenset({"retrain_share", "encode_batch", "ablations"})
+"""Settings that change when work is done, in what portions, or what is done beside it, but not what comes out."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "demo": {},

@@ -7,7 +7,9 @@ Belongs here: finding and loading. Does not belong here: what an arm is (`arms.p
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from fashionrec_assets.embeddings.arms import ARMS, FULL, Arm
 from fashionrec_assets.embeddings.clip_split import FamilySplit
@@ -20,27 +22,68 @@ if TYPE_CHECKING:
 
 ARMS_ARTIFACT = "clip_arms"
 ARMS_FILE = "arms.json"
+SEEN = "seen.json"
 ORIGINAL = "original"
 """The folder of the untrained compact model among the arms."""
 
 
 def held_out_items(shop: Shop) -> list[str]:
-    """Sorted ids of the items in the test part that have a crop and a description: no model has seen their families."""
-    split = FamilySplit.load(shop.current("clip_model"))
+    """Sorted ids of the items in the test part that have a crop and a description, and that no model has seen.
+
+    An item whose family was renamed after training can lie in the test part although the model learned from it: then
+    its whole family is left out.
+    """
+    folder = shop.current("clip_model")
+    split, seen = FamilySplit.load(folder), seen_items(folder)
     with shop.warehouse.reader() as connection:
         rows = connection.execute(
             "SELECT item_id, coalesce(family_id, item_id) FROM items JOIN crops USING (item_id) "
             "JOIN descriptions USING (item_id) ORDER BY 1"
         ).fetchall()
+    known = {family for item_id, family in rows if item_id in seen}
     parts = split.parts([family for _, family in rows]) if rows else []
-    return [item_id for (item_id, _), part in zip(rows, parts, strict=True) if part == "test"]
+    return [
+        item_id for (item_id, family), part in zip(rows, parts, strict=True) if part == "test" and family not in known
+    ]
+
+
+def test_items(shop: Shop, split: FamilySplit) -> set[str]:
+    """The items whose family lies in the test part of `split`."""
+    with shop.warehouse.reader() as connection:
+        rows = connection.execute("SELECT item_id, coalesce(family_id, item_id) FROM items ORDER BY 1").fetchall()
+    parts = split.parts([family for _, family in rows]) if rows else []
+    return {item_id for (item_id, _), part in zip(rows, parts, strict=True) if part == "test"}
+
+
+def seen_items(folder: Path) -> set[str]:
+    """The items that a trained model, or one it started from, was trained or chosen on; none if it was not trained."""
+    path = folder / SEEN
+    return set(json.loads(path.read_text("utf-8"))) if path.exists() else set()
+
+
+def write_seen(folder: Path, item_ids: Iterable[str]) -> None:
+    """Write what `seen_items` reads."""
+    (folder / SEEN).write_text(json.dumps(sorted(item_ids)), "utf-8")
+
+
+def arms_facts(folder: Path) -> dict[str, Any]:
+    """What `arms.json` says: the `model` the arms stand beside, which were `trained`, and their `curves`."""
+    return json.loads((folder / ARMS_FILE).read_text("utf-8"))
 
 
 def available_arms(shop: Shop) -> tuple[Arm, ...]:
-    """The arms that can be measured, in the order of `ARMS`; tuned ones only where they were trained."""
-    folder = shop.current(ARMS_ARTIFACT)
-    trained = set(json.loads((folder / ARMS_FILE).read_text("utf-8"))["trained"])
-    return tuple(arm for arm in ARMS if not arm.tuned or arm.name in trained)
+    """The arms that can be measured, in the order of `ARMS`; tuned ones only where they were trained.
+
+    Only the model in force where there are no arms, or where they stand beside an earlier model: their test part may be
+    another one.
+    """
+    version = shop.version_or_none(ARMS_ARTIFACT)
+    if version is None:
+        return (FULL,)
+    facts = arms_facts(shop.artifacts.folder(ARMS_ARTIFACT, version))
+    if facts["model"] != shop.version("clip_model"):
+        return (FULL,)
+    return tuple(arm for arm in ARMS if not arm.tuned or arm.name in facts["trained"])
 
 
 def original_is_random(shop: Shop) -> bool:

@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+import numpy as np
 
 from fashionrec_assets.crops.assets import CROP_COLUMNS
-from fashionrec_assets.embeddings.ablation import ARMS_FILE, held_out_items
+from fashionrec_assets.embeddings.ablation import arms_facts, held_out_items
 from fashionrec_assets.embeddings.encoders import REFERENCE, Encoders
 from fashionrec_assets.embeddings.model_stage import (
     CLIP,
+    TEXTS,
     TRAINING,
+    clear_checkpoints,
     reads_sentences,
     refer,
     split_in_force,
@@ -36,12 +39,13 @@ from fashionrec_assets.storage import ledger
 from fashionrec_assets.storage.buckets import VECTOR_COLUMNS, BucketStore, vector_rows
 from fashionrec_assets.storage.ledger import Stage
 
+DECODED = 256
+
 if TYPE_CHECKING:
     from fashionrec_assets.embeddings.clip import ClipEncoder
 
-ARMS = Stage("clip_arms", "model", version="1", upstream=("clip_model",), settings=("clip", "seed"))
+ARMS = Stage("clip_arms", "model", version="1", upstream=("clip_model",), settings=("clip", "clip.ablations", "seed"))
 IMAGES = Stage("image_embeddings", "item", version="1", rows="SELECT item_id FROM crops", upstream=("grounded_crops",))
-TEXTS = Stage("text_embeddings", "item", version="1", rows="SELECT item_id, text FROM descriptions", reads=("text",))
 TEXT_MODEL = Stage("text_model", "model", version="1")
 
 
@@ -70,6 +74,7 @@ def clip_model(shop: ShopParam) -> dg.MaterializeResult:
             version = train_model(shop, run, planned, split) if trained else refer(shop, planned, split)
             with shop.warehouse.writer() as connection:
                 ledger.record_model(connection, planned, version)
+            clear_checkpoints(shop)
             shop.artifacts.prune(CLIP.name, [version])
         elif planned.gone:
             version = shop.version(CLIP.name)
@@ -89,8 +94,9 @@ def clip_arms(shop: ShopParam) -> dg.MaterializeResult:
             train_arms(shop, run, version)
             with run.commit(plan, {WHOLE: version}):
                 pass
+            clear_checkpoints(shop)
             shop.artifacts.prune(ARMS.name, [version])
-        shown = json.loads((shop.current(ARMS.name) / ARMS_FILE).read_text("utf-8"))
+        shown = arms_facts(shop.current(ARMS.name))
         return materialized(run, trained=", ".join(shown["trained"]) or "none", arms=table_of(shown["curves"]))
 
 
@@ -135,8 +141,10 @@ def encode_bucket(crops: BucketStore, encoder: ClipEncoder, keys: list[str]) -> 
     from PIL import Image
 
     table = crops.take(keys)
-    images = [Image.open(io.BytesIO(jpeg)).convert("RGB") for jpeg in table.column("jpeg").to_pylist()]
-    return _made(table.column("item_id").to_pylist(), encoder.encode_images(images))
+    # Of a large shop's bucket only a portion is decoded at a time.
+    jpegs = [table.column("jpeg").slice(start, DECODED).to_pylist() for start in range(0, len(table), DECODED)]
+    vectors = [encoder.encode_images([Image.open(io.BytesIO(jpeg)).convert("RGB") for jpeg in part]) for part in jpegs]
+    return _made(table.column("item_id").to_pylist(), np.concatenate(vectors) if vectors else [])
 
 
 def _made(keys: list[str], vectors: Any) -> Made:
@@ -155,7 +163,7 @@ def _clip_shown(shop: Shop) -> dict[str, Any]:
     best = curve[report["best_epoch"] - 1]
     plot = line_plot(
         {
-            "InfoNCE loss": {
+            "contrastive loss": {
                 "training": [epoch["loss"] for epoch in curve],
                 "validation families": [epoch["validation_loss"] for epoch in curve],
             },

@@ -7,7 +7,7 @@ Belongs here: writing and reading that state without pickle. Does not belong her
 from __future__ import annotations
 
 import json
-import shutil
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,49 +16,51 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
 
-TENSORS = "state.safetensors"
-FACTS = "state.json"
+FACTS = "facts"
 
 
 class Checkpoint:
-    """The state of one training run in `folder`, or nowhere if that is None. A later state replaces an earlier one.
+    """The state of one training run in the file `path`, or nowhere if that is None. A later state replaces an earlier.
 
     `fingerprint` names what is being trained: a state left by another training is as good as none.
     """
 
-    def __init__(self, folder: Path | None, fingerprint: str) -> None:
-        self._folder, self._fingerprint = folder, fingerprint
+    def __init__(self, path: Path | None, fingerprint: str) -> None:
+        self._path, self._fingerprint = path, fingerprint
 
     def save(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Write the state, all of it or nothing; `facts` is JSON."""
-        if self._folder is None:
+        """Write the state; a kill leaves this one or the one before. `facts` is JSON."""
+        if self._path is None:
             return
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
-        draft = self._folder.with_name(self._folder.name + ".draft")
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
         # Clones: safetensors refuses tensors that share memory.
-        save_file({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, draft / TENSORS)
-        (draft / FACTS).write_text(json.dumps({"fingerprint": self._fingerprint, **facts}), "utf-8")
-        shutil.rmtree(self._folder, ignore_errors=True)
-        draft.replace(self._folder)
+        kept = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+        said = json.dumps({"fingerprint": self._fingerprint, **facts})
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        draft = self._path.with_name(self._path.name + ".draft")
+        with draft.open("wb") as file:
+            file.write(save(kept, {FACTS: said}))
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(self._path)
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """What `save` wrote last for this fingerprint, or None."""
-        if self._folder is None or not (self._folder / FACTS).is_file():
+        if self._path is None or not self._path.is_file():
             return None
-        from safetensors.torch import load_file
+        from safetensors import safe_open
 
-        facts = json.loads((self._folder / FACTS).read_text("utf-8"))
-        if facts["fingerprint"] != self._fingerprint:
-            return None
-        return load_file(self._folder / TENSORS), facts
+        with safe_open(self._path, framework="pt") as file:
+            facts = json.loads(file.metadata()[FACTS])
+            if facts["fingerprint"] != self._fingerprint:
+                return None
+            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
 
     def clear(self) -> None:
-        """Forget the state: the training has ended."""
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        """Forget the state: what was trained is safe elsewhere."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
 
 
 def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 OPEN_CLIP_CONFIG = "open_clip_config.json"
+PROJECTED = 4096
+"""Texts whose word weights are in memory at the same time."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,11 @@ def _architecture(source: str) -> dict[str, Any]:
     else:
         import open_clip
 
-        return cast(dict[str, Any], open_clip.get_model_config(source))
+        # open_clip itself reads "ViT-B/32" so, but only where it makes the model.
+        config = open_clip.get_model_config(source.replace("/", "-"))
+        if config is None:
+            raise ValueError(f"open_clip has no configuration of {source!r}")
+        return cast(dict[str, Any], config)
     return cast(dict[str, Any], json.loads(path.read_text("utf-8"))["model_cfg"])
 
 
@@ -231,10 +237,14 @@ class ClipEncoder:
 
         if self._words is None:
             raise ValueError("only a compact model reads sentence vectors")
-        rows = np.concatenate([np.asarray(vectors, dtype=np.float32), self._words(texts)], axis=1)
+        result = np.zeros((len(texts), self._dim), dtype=np.float32)
         with torch.inference_mode(), self._autocast():
-            found = self._model.encode_text(torch.from_numpy(rows).to(self._device), normalize=True)
-        return cast(NDArray[np.float32], found.float().cpu().numpy())
+            for start in range(0, len(texts), PROJECTED):
+                part = slice(start, start + PROJECTED)
+                rows = np.concatenate([np.asarray(vectors[part], dtype=np.float32), self._words(texts[part])], axis=1)
+                found = self._model.encode_text(torch.from_numpy(rows).to(self._device), normalize=True)
+                result[part] = found.float().cpu().numpy()
+        return result
 
 
 def _stacked(tensors: Sequence[Any]) -> Any:

@@ -44,7 +44,8 @@ class Pairs:
 
 def numbered(values: Sequence[str]) -> NDArray[np.int64]:
     """A number for each of `values`, (n,), equal where they are equal."""
-    return np.unique(np.asarray(values, dtype=np.str_), return_inverse=True)[1].astype(np.int64)
+    known: dict[str, int] = {}
+    return np.array([known.setdefault(value, len(known)) for value in values], dtype=np.int64)
 
 
 def shuffled_batches(

@@ -35,12 +35,14 @@ class FamilySplit:
     seed: int
     shares: tuple[float, float, int]
     """The settings it was chosen for: `test_share`, `validation_share`, `test_most`."""
+    rows: int
+    """How many rows it was chosen among."""
     test_below: float
     validation_below: float
 
     @classmethod
     def choose(cls, families: Sequence[str], settings: ClipSettings, *, seed: int) -> FamilySplit:
-        """A split for rows of `families`: the shares of `settings`, at most `test_most` rows in each held-out part.
+        """A split for rows of `families`: the shares of `settings`, about `test_most` rows at most in a held-out part.
 
         A held-out part that would have fewer than 8 rows is left empty: it could decide and show nothing.
         """
@@ -48,16 +50,19 @@ class FamilySplit:
         test = min(settings.test_share, settings.test_most / rows)
         validation = min(settings.validation_share, settings.test_most / rows)
         shares = _shares(settings)
-        split = cls(seed, shares, test, test + validation)
+        split = cls(seed, shares, rows, test, test + validation)
         if (split.parts(families) == "test").sum() < LEAST:
-            split = cls(seed, shares, 0.0, validation)
+            split = cls(seed, shares, rows, 0.0, validation)
         if (split.parts(families) == "validation").sum() < LEAST:
-            split = cls(seed, shares, split.test_below, split.test_below)
+            split = cls(seed, shares, rows, split.test_below, split.test_below)
         return split
 
-    def fits(self, settings: ClipSettings, *, seed: int) -> bool:
-        """Whether it was chosen for these settings, so that a catalog that grew keeps it."""
-        return self.seed == seed and self.shares == _shares(settings)
+    def fits(self, settings: ClipSettings, rows: int, *, seed: int) -> bool:
+        """Whether it was chosen for these settings and a catalog of at least half as many rows.
+
+        A catalog that grew a little keeps its split; after a trial with thirty products the real one gets a new split.
+        """
+        return self.seed == seed and self.shares == _shares(settings) and rows <= 2 * self.rows
 
     def parts(self, families: Sequence[str]) -> NDArray[np.str_]:
         """The part, a `Part`, of each row of `families`."""

@@ -97,15 +97,16 @@ def train(
 ) -> TrainingReport:
     """Train, and write the model, `split.json` and `curve.json` into `folder`.
 
-    The weights depend only on the arguments and the number of torch threads, unless `max_train_seconds` cuts the run
-    short; a run that was killed goes on from `checkpoint` to the same weights. `progress` counts epochs. Rows of the
-    test part are not looked at, if `pairs` has any. ValueError if the training rows carry fewer than two different
-    texts: there is nothing to tell apart.
+    On a processor the weights depend only on the arguments and the number of torch threads, unless `max_train_seconds`
+    cuts the run short; a run that was killed goes on from `checkpoint` to the same weights, and it is for the caller to
+    clear that once they are safe. `progress` counts epochs. Rows of the test part are not looked at, if `pairs` has
+    any. ValueError if the training rows carry fewer than two different texts, for there is nothing to tell apart, and
+    if the loss is no longer a number.
     """
     import torch
 
     parts = split.parts(pairs.families)
-    if len(set(np.asarray(pairs.texts)[parts == "train"].tolist())) < 2:
+    if len({pairs.texts[int(row)] for row in np.flatnonzero(parts == "train")}) < 2:
         raise ValueError("a contrastive model needs at least two different descriptions with photos")
     run = _Run(trainee, pairs, parts, settings, epochs)
     devices = [torch.cuda.current_device()] if run.device.type == "cuda" else []
@@ -129,7 +130,6 @@ def train(
         run.stopped,
     )
     (folder / CURVE).write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
-    checkpoint.clear()
     return report
 
 
@@ -189,6 +189,7 @@ class _Run:
             image = model.encode_image(pixels.contiguous(memory_format=torch.channels_last), normalize=True)
             text = model.encode_text(self.trainee.texts(rows).to(self.device), normalize=True)
         loss = self._loss(image.float(), text.float(), ids)
+        value = _finite(float(loss.detach()))
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 1.0)
@@ -196,7 +197,7 @@ class _Run:
         self.step += 1
         with torch.no_grad():
             model.logit_scale.clamp_(0, HIGHEST_SCALE)
-        return float(loss.detach())
+        return value
 
     def _loss(self, image: Tensor, text: Tensor, ids: Tensor) -> Tensor:
         model = self.trainee.model
@@ -224,7 +225,7 @@ class _Run:
                     for part in portions
                 ]
                 image, text = torch.cat(images), torch.cat(texts)
-                unseen = float(self._loss(image, text, torch.from_numpy(self.text_ids[rows]).to(self.device)))
+                unseen = _finite(float(self._loss(image, text, torch.from_numpy(self.text_ids[rows]).to(self.device))))
             recall, mrr = retrieval(text.cpu().numpy(), image.cpu().numpy())
             record, score = EpochRecord(epoch, loss, unseen, recall, mrr), (mrr, -unseen)
         self.curve.append(record)
@@ -272,6 +273,13 @@ class _Run:
         first, second = facts["best_score"]
         self.best_score, self.best_epoch = (first, second), facts["best_epoch"]
         self.step, self.seconds, self.stopped = facts["step"], facts["seconds"], facts["stopped"]
+
+
+def _finite(loss: float) -> float:
+    """`loss`; ValueError if it is none: vectors that are not numbers rank nothing above the right answer."""
+    if not math.isfinite(loss):
+        raise ValueError("training diverged: lower clip.learning_rate or clip.tune_learning_rate")
+    return loss
 
 
 def rate(step: int, total: int) -> float:

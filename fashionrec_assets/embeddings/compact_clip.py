@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
-FORMAT = "fashionrec-locked-text/2"
+FORMAT = "fashionrec-locked-text/3"
 TOWER = "fashionrec_patch_resnet"
 
 
@@ -121,7 +121,7 @@ def build(config: Mapping[str, Any]) -> open_clip.CustomTextCLIP:
         embed_dim=model["embed_dim"],
         vision_cfg=cast(open_clip.CLIPVisionCfg, vision),
         text_cfg=cast(open_clip.CLIPTextCfg, placeholder),
-        **{name: model[name] for name in ("init_logit_scale", "init_logit_bias") if name in model},
+        **{name: model[name] for name in ("quick_gelu", "init_logit_scale", "init_logit_bias") if name in model},
     )
     clip.text = LockedText(text["locked_dim"], model["embed_dim"], len(text["words"]))  # pyright: ignore[reportAttributeAccessIssue]
     clip.context_length, clip.vocab_size = 0, 0

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from fashionrec_assets.resources.models import folder_digest
+from fashionrec_assets.resources.models import ModelUnavailableError, file_digest, folder_digest
 from fashionrec_assets.resources.shop import Shop
 
 if TYPE_CHECKING:
@@ -39,9 +39,11 @@ class Encoders:
 
     @property
     def original_id(self) -> str:
-        """What tells one `clip.model` from another without loading it: the content of a folder, else the name."""
-        model = self._shop.settings.clip.model or ""
-        return folder_digest(Path(model)) if model and Path(model).is_dir() else model
+        """What tells one `clip.model` from another before loading it: the content of a folder or file, else the name."""
+        settings = self._shop.settings.clip
+        model, weights = settings.model or "", settings.pretrained or ""
+        told = folder_digest(Path(model)) if model and Path(model).is_dir() else model
+        return f"{told}:{file_digest(Path(weights))}" if weights and Path(weights).is_file() else told
 
     @property
     def sentences(self) -> SentenceEncoder:
@@ -68,7 +70,7 @@ class Encoders:
         """`clip.model` with its own weights, whatever was trained from them."""
         settings = self._shop.settings.clip
         assert settings.model is not None
-        return self._clip(settings.model, settings.pretrained, with_text=False)
+        return self._clip(settings.model, settings.pretrained, with_text=True)
 
     def load(self, folder: Path) -> ClipEncoder:
         """A model that was trained here, for images and texts."""
@@ -79,14 +81,21 @@ class Encoders:
         reference = folder / REFERENCE
         if reference.exists():
             named = json.loads(reference.read_text("utf-8"))
-            return self._clip(named["model"], named["pretrained"], with_text=False)
+            found = self._clip(named["model"], named["pretrained"], with_text=with_text)
+            if found.model_id != named["model_id"]:
+                raise ModelUnavailableError(
+                    f"{named['model']} has other weights than those the vectors were made with ({found.model_id}, not "
+                    f"{named['model_id']}): run `fashionrec run --full`, or put the old weights back"
+                )
+            return found
         return self._clip(folder, None, with_text=with_text)
 
     def _clip(self, model: str | Path, pretrained: str | None, *, with_text: bool) -> ClipEncoder:
         from fashionrec_assets.embeddings.clip import OPEN_CLIP_CONFIG, ClipEncoder
 
         settings = self._shop.settings.clip
-        reads_sentences = with_text and not (Path(model) / OPEN_CLIP_CONFIG).is_file()
+        compact = Path(model).is_dir() and not (Path(model) / OPEN_CLIP_CONFIG).is_file()
+        reads_sentences = with_text and compact
         return ClipEncoder(
             model,
             pretrained=pretrained,

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -63,8 +63,8 @@ class Trainee:
         return self.normalise(torch.from_numpy(np.ascontiguousarray(images[rows])).to(self.device))
 
     def autocast(self) -> AbstractContextManager[object]:
-        """The precision of the forward pass."""
-        return autocast(self.device, self.precision)
+        """The precision of the forward pass: never float16, whose small gradients vanish."""
+        return autocast(self.device, "bfloat16" if self.precision == "float16" else self.precision)
 
 
 def image_size(settings: ClipSettings, original: OpenClip | None) -> tuple[int, int]:
@@ -99,11 +99,18 @@ def compact_trainee(
         config = configuration(
             settings, words, text_dim=sentences.dim, text_model=sentences.model_id, fingerprint=fingerprint
         )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with _seeded(seed):
             model = compact_clip.build(config)
         _centre(model, vectors[trained])
     return _locked(model, config, texts, vectors, settings, device, settings.learning_rate, None)
+
+
+@contextmanager
+def _seeded(seed: int) -> Generator[None]:
+    """New weights drawn inside follow from `seed`, whatever was drawn before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 def _centre(model: Any, vectors: NDArray[np.float32]) -> None:
@@ -143,6 +150,7 @@ def pretrained_trainee(
     sentences: SentenceEncoder | None,
     settings: ClipSettings,
     *,
+    seed: int,
     fingerprint: str,
     start: Path | None = None,
 ) -> Trainee:
@@ -173,11 +181,14 @@ def pretrained_trainee(
                 text_model=sentences.model_id,
                 fingerprint=fingerprint,
                 sigmoid=settings.loss == "sigmoid",
+                quick_gelu=bool(original.config.get("quick_gelu")),
             )
-            model = compact_clip.build(config)
+            with _seeded(seed):
+                model = compact_clip.build(config)
             model.visual.load_state_dict(visual.state_dict())
             _centre(model, vectors[trained])
-        adapter = _make_trainable(model.visual, settings)
+        with _seeded(seed):
+            adapter = _make_trainable(model.visual, settings)
         return _locked(model, config, texts, vectors, settings, device, settings.tune_learning_rate, adapter)
     model = original.model
     if settings.loss == "sigmoid" and model.logit_bias is None:
@@ -188,7 +199,8 @@ def pretrained_trainee(
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name.startswith(("visual.", "logit_")))
     towers = [model.visual] if settings.text_tower == "frozen" else [model.visual, *text_modules]
-    adapters = [_make_trainable(tower, settings) for tower in towers]
+    with _seeded(seed):
+        adapters = [_make_trainable(tower, settings) for tower in towers]
     # CLIP's older layout keeps the text tower's embeddings and projection beside its transformer.
     if settings.lora_rank or settings.trainable_blocks is not None:
         for name in ("token_embedding.weight", "positional_embedding"):
@@ -244,15 +256,20 @@ def _depth(name: str, top: dict[str, int]) -> int:
     found = BLOCK.search(name)
     if found:
         return top[name[: found.start()]] - int(found.group(1))
-    if FOOT.search(name):
-        tower = name.split(".")[0]
-        return 1 + max((count for prefix, count in top.items() if prefix.startswith(tower)), default=0)
-    return 0
+    if not FOOT.search(name):
+        return 0
+    # CLIP's older layout keeps the text tower's embeddings beside its transformer; a tower by itself has no prefix.
+    visual = name.startswith("visual.")
+    return 1 + max((count for prefix, count in top.items() if prefix.startswith("visual.") == visual), default=0)
 
 
 def _make_trainable(tower: nn.Module, settings: ClipSettings) -> Any:
     """Freeze what the settings say in a tower; returns peft's adapter model if adapters were put in, else None."""
     blocks = [int(found.group(1)) for name, _ in tower.named_parameters() if (found := BLOCK.search(name))]
+    if not blocks and (settings.lora_rank or settings.trainable_blocks is not None):
+        raise ValueError(
+            "clip.lora_rank and clip.trainable_blocks need a model made of blocks: leave them out for this one"
+        )
     first = 0 if settings.trainable_blocks is None else max(blocks, default=-1) + 1 - settings.trainable_blocks
     if settings.trainable_blocks is not None:
         for name, parameter in tower.named_parameters():
@@ -265,7 +282,9 @@ def _make_trainable(tower: nn.Module, settings: ClipSettings) -> Any:
 
     targets = list(_adapted(tower, first))
     if not targets:
-        raise ValueError("clip.lora_rank is set, but this model has no linear layers in blocks: set it to 0")
+        raise ValueError(
+            "clip.lora_rank finds no linear layer in the blocks that clip.trainable_blocks leaves: set one to 0"
+        )
     # A head is small and decides the space: it is trained as it is.
     heads = [parameter for name, parameter in tower.named_parameters() if _is_head(name)]
     config = LoraConfig(r=settings.lora_rank, lora_alpha=2 * settings.lora_rank, target_modules=targets)
@@ -338,6 +357,7 @@ def _locked_config(
     text_model: str,
     fingerprint: str,
     sigmoid: bool,
+    quick_gelu: bool = False,
 ) -> dict[str, Any]:
     return {
         "format": compact_clip.FORMAT,
@@ -346,6 +366,7 @@ def _locked_config(
             "embed_dim": embed_dim,
             "vision_cfg": vision,
             "text_cfg": {"locked_model": text_model, "locked_dim": text_dim, "words": words.idf},
+            "quick_gelu": quick_gelu,
             **({"init_logit_scale": SIGMOID_SCALE, "init_logit_bias": SIGMOID_BIAS} if sigmoid else {}),
         },
         "preprocess_cfg": preprocess,

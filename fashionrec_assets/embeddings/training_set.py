@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 PORTION = 256
+MOST_PIXELS = 640
+"""Longest side of a whole photo in memory: more than any image tower here reads."""
 
 RAW_TEXT = "concat_ws(' ', title, product_type, category, colour, pattern, section, brand, gender, description)"
 """Everything the clarified description is written from, as the shop delivered it."""
@@ -53,7 +55,7 @@ def arm_images(shop: Shop, item_ids: Sequence[str], *, grounded: bool) -> list[I
     jpegs = dict(zip(table.column("item_id").to_pylist(), table.column("jpeg").to_pylist(), strict=True))
     missing = [item_id for item_id in item_ids if item_id not in jpegs]
     if missing:
-        raise LookupError(f"{missing[0]} has no crop: materialize grounded_crops")
+        raise LookupError(f"{missing[0]} has no crop: materialize grounded_crops, then clip_model")
     crops = [Image.open(io.BytesIO(jpegs[item_id])).convert("RGB") for item_id in item_ids]
     if grounded:
         return crops
@@ -68,7 +70,9 @@ def arm_images(shop: Shop, item_ids: Sequence[str], *, grounded: bool) -> list[I
     whole: list[Image] = []
     for item_id, crop in zip(item_ids, crops, strict=True):
         try:
-            whole.append(decode_photo(photos.read(refs[item_id]), max_pixels=settings.catalog.max_image_pixels))
+            photo = decode_photo(photos.read(refs[item_id]), max_pixels=settings.catalog.max_image_pixels)
+            photo.thumbnail((MOST_PIXELS, MOST_PIXELS))
+            whole.append(photo)
         except PhotoError:
             whole.append(crop)
     return whole
@@ -83,25 +87,27 @@ def training_pairs(
     The file is deleted when the block ends.
     """
     with shop.warehouse.reader() as connection:
-        rows = connection.execute(
+        facts = connection.execute(
             "SELECT item_id, coalesce(family_id, item_id), coalesce(product_type, category, '') FROM items "
             "WHERE item_id IN (SELECT unnest(?))",
             [list(item_ids)],
         ).fetchall()
-    facts = {item_id: (family, kind) for item_id, family, kind in rows}
+    named = {item_id: (family, kind) for item_id, family, kind in facts}
     shop.spill.mkdir(parents=True, exist_ok=True)
     path = shop.spill / "clip-images.npy"
     images = open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(item_ids), *size, 3))
     try:
-        done = 0
-        for keys in batches(item_ids, PORTION):
-            images[done : done + len(keys)] = prepare_images(arm_images(shop, keys, grounded=grounded), *size)
-            done += len(keys)
+        place = {item_id: row for row, item_id in enumerate(item_ids)}
+        # Bucket by bucket: any other portion would touch, and read, every file of the store.
+        for _, bucket in shop.store("crops", CROP_COLUMNS).group(item_ids):
+            for keys in batches(bucket, PORTION):
+                rows = [place[key] for key in keys]
+                images[rows] = prepare_images(arm_images(shop, keys, grounded=grounded), *size)
         yield Pairs(
             images,
             arm_texts(shop, item_ids, clarified=clarified),
-            [facts[item_id][0] for item_id in item_ids],
-            [facts[item_id][1] for item_id in item_ids],
+            [named[item_id][0] for item_id in item_ids],
+            [named[item_id][1] for item_id in item_ids],
         )
     finally:
         path.unlink(missing_ok=True)

@@ -93,7 +93,7 @@ def measure_retrieval(shop: Shop, progress: Progress) -> tuple[RetrievalReport, 
     """The report on the shop's held-out items, and these items."""
     settings = shop.settings.retrieval
     item_ids = held_out_items(shop) if shop.version_or_none("clip_model") else []
-    arms = _arms(shop) if item_ids else ()
+    arms = available_arms(shop) if item_ids else ()
     held_out = read_held_out(shop, item_ids)
     # With too few items there is nothing to encode: the report will say so.
     enough = len(held_out.item_ids) >= LEAST_ITEMS
@@ -130,13 +130,6 @@ def example_strips(shop: Shop, report: RetrievalReport, held_out: HeldOut) -> li
             strip.append(Shown(images[example.row], example.rank, True))
         strips.append(strip)
     return strips
-
-
-def _arms(shop: Shop) -> tuple[Arm, ...]:
-    """The arms to measure. Without the asset of the arms there is only the model in force."""
-    if shop.version_or_none("clip_arms") is None:
-        return (FULL,)
-    return available_arms(shop)
 
 
 def _encode(

@@ -108,9 +108,11 @@ class BucketStore:
     def take(self, keys: Sequence[str]) -> pa.Table:
         """The rows of `keys` that exist, sorted by key, reading only the buckets they lie in."""
         wanted = pa.array(sorted(keys), pa.string())
-        parts = [self.read(bucket) for bucket, _ in self.group(keys)]
-        table = pa.concat_tables(parts) if parts else self.schema.empty_table()
-        return table.filter(pc.is_in(table.column("item_id"), wanted)).sort_by("item_id")  # pyright: ignore[reportAttributeAccessIssue]
+        parts = [self.schema.empty_table()]
+        for bucket, _ in self.group(keys):
+            rows = self.read(bucket)
+            parts.append(rows.filter(pc.is_in(rows.column("item_id"), wanted)))  # pyright: ignore[reportAttributeAccessIssue]
+        return pa.concat_tables(parts).sort_by("item_id")
 
     def keys(self) -> set[str]:
         return set(self.scan([]).column("item_id").to_pylist())

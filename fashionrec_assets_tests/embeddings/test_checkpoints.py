@@ -16,32 +16,34 @@ from fashionrec_assets.embeddings.checkpoints import (
 
 
 def test_what_is_saved_is_loaded_for_the_same_training_only(tmp_path: Path) -> None:
-    folder = tmp_path / "state"
+    path = tmp_path / "spill" / "state.safetensors"
     weight = torch.arange(6.0).reshape(2, 3)
-    Checkpoint(folder, "one").save({"weight": weight, "same": weight}, {"step": 3})
-    found = Checkpoint(folder, "one").load()
+    Checkpoint(path, "one").save({"weight": weight, "same": weight}, {"step": 3})
+    found = Checkpoint(path, "one").load()
     assert found is not None
     tensors, facts = found
     assert torch.equal(tensors["weight"], weight)
     assert facts["step"] == 3
-    assert Checkpoint(folder, "other").load() is None
-    Checkpoint(folder, "one").clear()
-    assert Checkpoint(folder, "one").load() is None
-    assert not folder.exists()
+    assert Checkpoint(path, "other").load() is None
+    Checkpoint(path, "one").clear()
+    assert Checkpoint(path, "one").load() is None
+    assert not path.exists()
 
 
 def test_a_draft_left_by_a_kill_is_not_a_state(tmp_path: Path) -> None:
-    folder = tmp_path / "state"
-    Checkpoint(folder, "one").save({"weight": torch.zeros(2)}, {"step": 1})
-    (tmp_path / "state.draft").mkdir()
-    (tmp_path / "state.draft" / "state.safetensors").write_bytes(b"half")
-    Checkpoint(folder, "one").save({"weight": torch.ones(2)}, {"step": 2})
-    found = Checkpoint(folder, "one").load()
+    path = tmp_path / "spill" / "state.safetensors"
+    Checkpoint(path, "one").save({"weight": torch.zeros(2)}, {"step": 1})
+    path.with_name(path.name + ".draft").write_bytes(b"half")
+    kept = Checkpoint(path, "one").load()
+    assert kept is not None
+    assert kept[1]["step"] == 1
+    Checkpoint(path, "one").save({"weight": torch.ones(2)}, {"step": 2})
+    found = Checkpoint(path, "one").load()
     assert found is not None
     assert found[1]["step"] == 2
 
 
-def test_without_a_folder_nothing_is_kept() -> None:
+def test_without_a_path_nothing_is_kept() -> None:
     kept = Checkpoint(None, "one")
     kept.save({"weight": torch.zeros(2)}, {})
     assert kept.load() is None

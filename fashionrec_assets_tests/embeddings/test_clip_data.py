@@ -21,7 +21,7 @@ def test_columns_of_different_length_are_refused() -> None:
 
 
 def test_equal_values_have_equal_numbers() -> None:
-    assert numbered(["b", "a", "b"]).tolist() == [1, 0, 1]
+    assert numbered(["b", "a", "b"]).tolist() == [0, 1, 0]
 
 
 def test_a_batch_holds_each_row_once_and_epochs_differ() -> None:

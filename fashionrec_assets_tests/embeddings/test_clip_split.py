@@ -40,9 +40,10 @@ def test_a_kept_split_does_not_move_when_the_catalog_grows(tmp_path: Path) -> No
 
 def test_it_knows_the_settings_it_was_chosen_for() -> None:
     split = FamilySplit.choose(FAMILIES, ClipSettings(), seed=1)
-    assert split.fits(ClipSettings(epochs=99), seed=1)
-    assert not split.fits(ClipSettings(test_share=0.3), seed=1)
-    assert not split.fits(ClipSettings(), seed=2)
+    assert split.fits(ClipSettings(epochs=99), 1200, seed=1)
+    assert not split.fits(ClipSettings(test_share=0.3), 900, seed=1)
+    assert not split.fits(ClipSettings(), 900, seed=2)
+    assert not split.fits(ClipSettings(), 2000, seed=1), "a trial must not fix the parts of the whole catalog"
     assert (FamilySplit.choose(FAMILIES, ClipSettings(), seed=2).parts(FAMILIES) != split.parts(FAMILIES)).any()
 
 

@@ -40,6 +40,7 @@ def made(original: Path, pairs: Pairs, **settings: Any) -> tuple[Trainee, ClipSe
         np.ones(len(pairs), dtype=np.bool_),
         ColourWords(),
         chosen,
+        seed=1,
         fingerprint="abc",
     )
     return trainee, chosen
@@ -102,6 +103,7 @@ def test_the_rate_falls_from_block_to_block_and_vectors_do_not_decay(original: P
     assert of["visual.transformer.resblocks.0.mlp.c_fc.weight"][0] == pytest.approx(full / 8)
     assert of["visual.conv1.weight"][0] == pytest.approx(full / 16)
     assert of["transformer.resblocks.0.mlp.c_fc.weight"][0] == pytest.approx(full / 8)
+    assert of["token_embedding.weight"][0] == of["positional_embedding"][0] == pytest.approx(full / 16)
     assert of[top][1] > 0
     assert of["visual.transformer.resblocks.2.mlp.c_fc.bias"][1] == 0
     assert of["logit_scale"] == (full, 0)
@@ -149,8 +151,28 @@ def test_the_sentence_encoder_can_take_the_text_towers_place(original: Path, tmp
             np.ones(1, np.bool_),
             None,
             ClipSettings(model=str(original), text_tower="sentences"),
+            seed=1,
             fingerprint="",
         )
+
+
+@pytest.mark.parametrize("changes", [{"lora_rank": 2}, {"text_tower": "sentences"}])
+def test_new_weights_follow_from_the_seed(original: Path, changes: dict[str, Any]) -> None:
+    states = []
+    for disturbance in (0, 7):
+        torch.rand(disturbance)
+        states.append(made(original, world(), **changes)[0].model.state_dict())
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+def test_the_activation_goes_with_the_image_tower(original: Path) -> None:
+    loaded = load_open_clip(str(original))
+    loaded.config["quick_gelu"] = True
+    settings = ClipSettings(model=str(original), text_tower="sentences", **BASE)
+    pairs = world()
+    used = np.ones(len(pairs), dtype=np.bool_)
+    model = pretrained_trainee(loaded, pairs.texts, used, ColourWords(), settings, seed=1, fingerprint="").model
+    assert any(type(module).__name__ == "QuickGELU" for module in model.visual.modules())
 
 
 def test_the_sigmoid_loss_adds_its_bias_to_a_model_without_one(original: Path, tmp_path: Path) -> None:

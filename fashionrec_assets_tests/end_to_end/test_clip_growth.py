@@ -54,8 +54,30 @@ def test_a_changed_catalog_is_trained_on_from_the_model_in_force(place: Place) -
     assert json.loads((shop.current("clip_model") / TRAINING).read_text())["start"] == "scratch"
 
 
+def test_an_item_whose_family_was_renamed_is_not_measured(place: Place) -> None:
+    shop = place.shop()
+    version, split = shop.version("clip_model"), FamilySplit.load(shop.current("clip_model"))
+    seen = training_rows(shop, split)
+    held_out = set(held_out_items(shop))
+    other = next(name for name in map(str, range(1000)) if split.parts([name])[0] == "test")
+
+    def change(rows: list[list[str]]) -> list[list[str]]:
+        family, item = rows[0].index("family_id"), rows[0].index("item_id")
+        learned = [row for row in rows[1:] if len(row) == len(rows[0]) and row[item] in seen]
+        for row in learned[:3]:
+            row[family] = other
+        return rows
+
+    place.edit_catalog(change)
+    assert place.run(select=CONTENT).success
+    assert shop.version("clip_model") == version, "three items do not retrain it"
+    assert set(held_out_items(shop)) == held_out
+
+
 def test_ablations_can_be_switched_off(place: Place) -> None:
     off = {"clip": {**SMALL["clip"], "ablations": False}}
+    version = place.shop().version("clip_model")
     assert place.run(select=CONTENT, **off).success
     folder = place.shop(**off).current("clip_arms")
+    assert place.shop(**off).version("clip_model") == version, "what the report compares is nothing to the model"
     assert json.loads((folder / "arms.json").read_text())["trained"] == ["tuned+grounded+clarified"]
