@@ -6,6 +6,7 @@ Belongs here: finding and loading. Does not belong here: what an arm is (`arms.p
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -40,30 +41,35 @@ def held_out_items(shop: Shop) -> list[str]:
             "SELECT item_id, coalesce(family_id, item_id) FROM items JOIN crops USING (item_id) "
             "JOIN descriptions USING (item_id) ORDER BY 1"
         ).fetchall()
-    known = {family for item_id, family in rows if item_id in seen}
+    known = {family for item_id, family in rows if item_mark(item_id) in seen}
     parts = split.parts([family for _, family in rows]) if rows else []
     return [
         item_id for (item_id, family), part in zip(rows, parts, strict=True) if part == "test" and family not in known
     ]
 
 
-def test_items(shop: Shop, split: FamilySplit) -> set[str]:
-    """The items whose family lies in the test part of `split`."""
+def held_out_marks(shop: Shop, split: FamilySplit) -> set[str]:
+    """Marks of the items whose family lies in the test part of `split`."""
     with shop.warehouse.reader() as connection:
         rows = connection.execute("SELECT item_id, coalesce(family_id, item_id) FROM items ORDER BY 1").fetchall()
     parts = split.parts([family for _, family in rows]) if rows else []
-    return {item_id for (item_id, _), part in zip(rows, parts, strict=True) if part == "test"}
+    return {item_mark(item_id) for (item_id, _), part in zip(rows, parts, strict=True) if part == "test"}
+
+
+def item_mark(item_id: str) -> str:
+    """What a model's folder keeps of an item it has seen: a deleted item leaves no trace of its id."""
+    return hashlib.sha256(item_id.encode()).hexdigest()[:16]
 
 
 def seen_items(folder: Path) -> set[str]:
-    """The items that a trained model, or one it started from, was trained or chosen on; none if it was not trained."""
+    """Marks of what a trained model, or one it started from, was trained or chosen on; none if it was not trained."""
     path = folder / SEEN
     return set(json.loads(path.read_text("utf-8"))) if path.exists() else set()
 
 
-def write_seen(folder: Path, item_ids: Iterable[str]) -> None:
+def write_seen(folder: Path, marks: Iterable[str]) -> None:
     """Write what `seen_items` reads."""
-    (folder / SEEN).write_text(json.dumps(sorted(item_ids)), "utf-8")
+    (folder / SEEN).write_text(json.dumps(sorted(marks)), "utf-8")
 
 
 def arms_facts(folder: Path) -> dict[str, Any]:

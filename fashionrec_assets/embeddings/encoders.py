@@ -39,7 +39,7 @@ class Encoders:
 
     @property
     def original_id(self) -> str:
-        """What tells one `clip.model` from another before loading it: the content of a folder or file, else the name."""
+        """What tells one `clip.model` from another, without loading it: a folder's or file's content, else the name."""
         settings = self._shop.settings.clip
         model, weights = settings.model or "", settings.pretrained or ""
         told = folder_digest(Path(model)) if model and Path(model).is_dir() else model

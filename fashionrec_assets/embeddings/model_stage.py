@@ -18,8 +18,9 @@ from fashionrec_assets.embeddings.ablation import (
     ARMS_FILE,
     ORIGINAL,
     arms_facts,
+    held_out_marks,
+    item_mark,
     seen_items,
-    test_items,
     write_seen,
 )
 from fashionrec_assets.embeddings.arms import ARMS, FULL, Arm
@@ -100,14 +101,14 @@ def train_model(shop: Shop, run: StageRun, planned: ModelPlan, split: FamilySpli
         folder = shop.artifacts.folder(CLIP.name, before)
         if (folder / TRAINING).exists() and _facts(folder)["code_fp"] == planned.plan.code_fp:
             seen = seen_items(folder)
-            if FamilySplit.load_or_none(folder) == split and not seen & test_items(shop, split):
+            if FamilySplit.load_or_none(folder) == split and not seen & held_out_marks(shop, split):
                 start = folder
     version = digest([planned.plan.todo[WHOLE], planned.plan.code_fp, start and before])[:16]
     with shop.artifacts.write(CLIP.name, version) as folder:
         _train(shop, sorted(planned.rows), split, FULL, folder, version, start, run.progress)
         facts = {"code_fp": planned.plan.code_fp, "start": f"{CLIP.name} {before}" if start else _origin(shop)}
         (folder / TRAINING).write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
-        write_seen(folder, planned.rows.keys() | (seen if start else set()))
+        write_seen(folder, {item_mark(key) for key in planned.rows} | (seen if start else set()))
     return version
 
 
