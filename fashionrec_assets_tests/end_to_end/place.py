@@ -15,7 +15,7 @@ from fashionrec_assets.resources.shop import Reporter, Shop
 from fashionrec_assets.settings import Settings
 
 SMALL = {
-    "clip": {"epochs": 1, "least_presented": 0, "batch_size": 32},
+    "clip": {"epochs": 1, "least_presented": 0, "batch_size": 32, "ablations": False},
     "two_tower": {"epochs": 1, "negatives": 64, "dim": 16},
     "evaluation": {"bootstrap": 50},
     "storage": {"buckets": 4, "threads": 1},

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from fashionrec_assets.embeddings.ablation import held_out_items
+from fashionrec_assets.embeddings.ablation import available_arms, held_out_items
+from fashionrec_assets.embeddings.arms import FULL
 from fashionrec_assets.embeddings.clip_split import FamilySplit
 from fashionrec_assets.embeddings.model_stage import TRAINING, training_rows
 from fashionrec_assets_tests.end_to_end.place import SMALL, Place
@@ -13,6 +14,8 @@ CONTENT = " or ".join(
     f'key:"{name}"'
     for name in ("items", "grounded_crops", "clarified_descriptions", "text_embeddings", "clip_model", "clip_arms")
 )
+
+ABLATIONS = {"clip": {**SMALL["clip"], "ablations": True}}
 
 
 def rename(place: Place, share: float) -> None:
@@ -30,16 +33,20 @@ def rename(place: Place, share: float) -> None:
 
 def test_a_changed_catalog_is_trained_on_from_the_model_in_force(place: Place) -> None:
     shop = place.shop()
-    first, arms = shop.version("clip_model"), shop.version("clip_arms")
+    first = shop.version("clip_model")
+    assert place.run(select=CONTENT, **ABLATIONS).success
+    assert shop.version("clip_model") == first, "what the report compares is nothing to the model"
+    arms = shop.version("clip_arms")
+    assert len(available_arms(shop)) == 8
     split, held_out = FamilySplit.load(shop.current("clip_model")), held_out_items(shop)
     assert not set(held_out) & training_rows(shop, split).keys()
 
     rename(place, 0.1)
-    assert place.run(select=CONTENT).success
+    assert place.run(select=CONTENT, **ABLATIONS).success
     assert shop.version("clip_model") == first, "a tenth of the pairs is below clip.retrain_share"
 
     rename(place, 0.9)
-    result = place.run(select=CONTENT)
+    result = place.run(select=CONTENT, **ABLATIONS)
     assert result.success, result.errors
     folder = shop.current("clip_model")
     assert folder.name != first
@@ -47,11 +54,13 @@ def test_a_changed_catalog_is_trained_on_from_the_model_in_force(place: Place) -
     assert FamilySplit.load(folder) == split
     assert set(held_out_items(shop)) == set(held_out)
     assert shop.version("clip_arms") != arms
+    assert len(available_arms(shop)) == 8
 
     other = {"clip": {**SMALL["clip"], "embed_dim": 32}}
-    result = place.run(select=CONTENT, **other)
+    result = place.run(select=CONTENT.replace(' or key:"clip_arms"', ""), **other)
     assert result.success, result.errors
     assert json.loads((shop.current("clip_model") / TRAINING).read_text())["start"] == "scratch"
+    assert available_arms(shop) == (FULL,), "arms that stand beside another model are not compared with this one"
 
 
 def test_an_item_whose_family_was_renamed_is_not_measured(place: Place) -> None:
@@ -72,12 +81,3 @@ def test_an_item_whose_family_was_renamed_is_not_measured(place: Place) -> None:
     assert place.run(select=CONTENT).success
     assert shop.version("clip_model") == version, "three items do not retrain it"
     assert set(held_out_items(shop)) == held_out
-
-
-def test_ablations_can_be_switched_off(place: Place) -> None:
-    off = {"clip": {**SMALL["clip"], "ablations": False}}
-    version = place.shop().version("clip_model")
-    assert place.run(select=CONTENT, **off).success
-    folder = place.shop(**off).current("clip_arms")
-    assert place.shop(**off).version("clip_model") == version, "what the report compares is nothing to the model"
-    assert json.loads((folder / "arms.json").read_text())["trained"] == ["tuned+grounded+clarified"]
