@@ -9,24 +9,15 @@ from typer.testing import CliRunner
 
 from fashionrec_assets.cli import app
 from fashionrec_assets.summary import Summary
-from fashionrec_assets_tests.end_to_end.place import Place
+from fashionrec_assets_tests.end_to_end.place import SMALL, Place
 
 
 @pytest.fixture
 def small_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """The settings of the small shop, as a user would give them: by the environment."""
-    for name, value in {
-        "CLIP__EPOCHS": 1,
-        "CLIP__LEAST_PRESENTED": 0,
-        "CLIP__BATCH_SIZE": 32,
-        "TWO_TOWER__EPOCHS": 1,
-        "TWO_TOWER__NEGATIVES": 64,
-        "TWO_TOWER__DIM": 16,
-        "EVALUATION__BOOTSTRAP": 50,
-        "STORAGE__BUCKETS": 4,
-        "STORAGE__THREADS": 1,
-    }.items():
-        monkeypatch.setenv(f"FASHIONREC_{name}", str(value))
+    for section, values in SMALL.items():
+        for name, value in values.items():
+            monkeypatch.setenv(f"FASHIONREC_{section}__{name}".upper(), str(value))
 
 
 def call(*words: object) -> tuple[int, str]:
