@@ -85,7 +85,13 @@ class SentenceEncoder:
             elif Path(model).exists():
                 folder = Path(model)
                 self.model_id = f"{folder.name}@{folder_digest(folder)[:16]}"
-                self._model = SentenceTransformer(str(folder), device=device, local_files_only=True)
+                try:
+                    self._model = SentenceTransformer(str(folder), device=device, local_files_only=True)
+                except (OSError, ValueError) as error:
+                    raise ModelUnavailableError(
+                        f"text.model names a folder without a sentence-transformers model ({type(error).__name__}): "
+                        f"{model}"
+                    ) from error
             elif model.startswith((".", "/", "~")):
                 raise ModelUnavailableError(f"text.model names a folder that does not exist: {model}")
             else:

@@ -83,6 +83,8 @@ def test_a_sentence_models_id_follows_its_weights(sentence_folder: Path, tmp_pat
 def test_a_missing_folder_is_not_looked_up_on_the_hub(tmp_path: Path) -> None:
     with pytest.raises(ModelUnavailableError, match="does not exist"):
         SentenceEncoder(str(tmp_path / "nothing"))
+    with pytest.raises(ModelUnavailableError, match="without a sentence-transformers model"):
+        SentenceEncoder(str(tmp_path))
     with pytest.raises(ModelUnavailableError, match="does not exist"):
         ClipEncoder(str(tmp_path / "nothing"))
 
