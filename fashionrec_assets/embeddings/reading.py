@@ -29,12 +29,14 @@ class Vectors:
 def vectors(shop: Shop, store: str, item_ids: Sequence[str]) -> Vectors:
     """The vectors of `item_ids` (sorted) in `store`, in that order; dim is 1 while the store is empty."""
     keys, found = stored_vectors(shop, store, item_ids)
-    values = np.zeros((len(item_ids), found.shape[1]), dtype=np.float32)
-    place = {item_id: row for row, item_id in enumerate(item_ids)}
-    rows = [place[key] for key in keys]
-    values[rows] = found
+    # Items without any vector among them still have the width of all others.
+    width = found.shape[1] if keys else vectors_of(shop.store(store, VECTOR_COLUMNS).any_row())[1].shape[1]
+    values = np.zeros((len(item_ids), width), dtype=np.float32)
     present = np.zeros(len(item_ids), dtype=np.bool_)
-    present[rows] = True
+    if keys:
+        place = {item_id: row for row, item_id in enumerate(item_ids)}
+        rows = [place[key] for key in keys]
+        values[rows], present[rows] = found, True
     return Vectors(values, present)
 
 

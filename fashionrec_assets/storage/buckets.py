@@ -114,6 +114,12 @@ class BucketStore:
             parts.append(rows.filter(pc.is_in(rows.column("item_id"), wanted)))  # pyright: ignore[reportAttributeAccessIssue]
         return pa.concat_tables(parts).sort_by("item_id")
 
+    def any_row(self) -> pa.Table:
+        """One row of the store, or none if it is empty: what a caller reads to know the shape of the others."""
+        for path in sorted(self.root.glob("[0-9]*.parquet")):
+            return pq.read_table(path, schema=self.schema).slice(0, 1)
+        return self.schema.empty_table()
+
     def keys(self) -> set[str]:
         return set(self.scan([]).column("item_id").to_pylist())
 
