@@ -21,6 +21,8 @@ from fashionrec_assets.evaluation import assets as evaluation_assets
 from fashionrec_assets.evaluation import checks as evaluation_checks
 from fashionrec_assets.index import assets as index_assets
 from fashionrec_assets.index import checks as index_checks
+from fashionrec_assets.ranking import assets as ranking_assets
+from fashionrec_assets.ranking import checks as ranking_checks
 from fashionrec_assets.recommendations import assets as recommendation_assets
 from fashionrec_assets.recommendations import checks as recommendation_checks
 from fashionrec_assets.resources.shop import Reporter, Shop
@@ -36,6 +38,7 @@ ASSET_MODULES = (
     embedding_assets,
     tower_assets,
     index_assets,
+    ranking_assets,
     recommendation_assets,
     evaluation_assets,
 )
@@ -46,6 +49,7 @@ CHECK_MODULES = (
     embedding_checks,
     tower_checks,
     index_checks,
+    ranking_checks,
     recommendation_checks,
     evaluation_checks,
 )

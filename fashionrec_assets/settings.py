@@ -238,18 +238,46 @@ class TwoTowerSettings(Section):
     layers: int = Field(default=1, ge=1)
     heads: int = Field(default=2, ge=1)
     dropout: float = Field(default=0.2, ge=0, lt=1)
-    id_dropout: float = Field(
-        default=0.2, ge=0, lt=1, description="share of items whose ID embedding is hidden in a step"
+    modalities: tuple[Literal["text", "image", "id", "categories", "price", "age"], ...] = Field(
+        default=("text", "image", "id", "categories", "price", "age"),
+        min_length=1,
+        description="what the item tower reads of an item; price only where the source has it apart from the log",
     )
+    fusion: Literal["attention", "concat", "mean"] = Field(
+        default="attention", description="how the item tower makes one vector of its views"
+    )
+    modality_dropout: float = Field(
+        default=0.0, ge=0, lt=1, description="share of items of which a view other than the ID is hidden in a step"
+    )
+    id_dropout: float = Field(
+        default=0.5, ge=0, lt=1, description="share of items whose ID embedding is hidden in a step"
+    )
+    session_aware: bool = Field(
+        default=True, description="short-term intent of the current session, gated against long-term taste"
+    )
+    query_gap: bool = Field(
+        default=False, description="whether the user tower knows how long ago the last event was when it is asked"
+    )
+    loss: Literal["sampled_softmax", "infonce", "bpr", "gbce"] = "sampled_softmax"
     negatives: int = Field(
         default=1024, ge=1, description="sampled negatives shared by a batch; all items if that many"
     )
     uniform_negatives: float = Field(
         default=0.5, ge=0, le=1, description="share of them drawn uniformly, not by popularity"
     )
+    in_batch_negatives: bool = Field(default=True, description="the targets of a batch are negatives of each other")
+    hard_negatives: int = Field(
+        default=0, ge=0, description="negatives mined for every user each epoch after the first; 0: none"
+    )
+    gbce_calibration: float = Field(
+        default=0.75, ge=0, le=1, description="`gbce`: t of gSASRec; 0 is plain BCE, 1 undoes the sampling in full"
+    )
+    task_weighting: Literal["uncertainty", "fixed"] = Field(
+        default="uncertainty", description="weights of the heads for later behaviours: learned, or all one"
+    )
     new_items_only: bool = Field(default=True, description="learn only from events whose item is new to their user")
-    popularity_half_life_days: float = Field(
-        default=7.0, gt=0, description="an event this old counts half as popularity"
+    popularity_half_lives: tuple[float, ...] = Field(
+        default=(7.0,), min_length=1, description="days after which an event counts half; each is a popularity term"
     )
     temperature: float = Field(default=0.1, gt=0)
     batch_size: int = Field(default=64, ge=2)
@@ -258,8 +286,18 @@ class TwoTowerSettings(Section):
     weight_average: float = Field(
         default=0.99, ge=0, lt=1, description="decay per step of the running average that is served"
     )
-    epochs: int = Field(default=8, ge=1)
+    epochs: int = Field(default=6, ge=1)
     patience: int = Field(default=2, ge=1, description="epochs without a better validation NDCG before training stops")
+    refit: bool = Field(
+        default=True, description="train the served model on everything up to now; off: serve the evaluated model"
+    )
+    warm_start: float = Field(
+        default=0.35,
+        ge=0,
+        le=1,
+        description="share of the epochs taken when only data changed and training starts from the model in force; "
+        "0: always from the beginning, as after a change of settings",
+    )
     retrain_share: float = Field(default=0.01, ge=0, le=1, description="retrain once this share of events has changed")
 
 
@@ -277,6 +315,33 @@ class IndexSettings(Section):
     hnsw_ef_construction: int = Field(default=200, ge=8, description="candidates looked at when a node is linked")
     ivf_train_per_list: int = Field(default=64, ge=1, description="training vectors for each IVF list")
     ivf_refine_factor: int = Field(default=10, ge=1, description="IVF-PQ candidates scored again; tuning may raise it")
+
+
+class RankingSettings(Section):
+    candidates: int = Field(default=100, ge=10, description="candidates of a source; item-kNN and two-tower give twice")
+    new_candidates: int = Field(
+        default=40, ge=0, description="items without events among them, by content and by two-tower each"
+    )
+    window_days: int | None = Field(
+        default=None,
+        ge=1,
+        description="days before the cut the ranker learns from; None: as many as are tested. The two-tower model "
+        "whose scores it learns from is trained on what came before them",
+    )
+    windows: int = Field(
+        default=2, ge=1, description="such windows it learns from, each ending a day before the next; more is slower"
+    )
+    train_users: int = Field(default=6_000, ge=10, description="users it learns from at the most, a seeded sample")
+    folds: int = Field(default=4, ge=2, description="networks, each trained without one part of the users")
+    hidden: int = Field(default=64, ge=2)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    epochs: int = Field(default=10, ge=1)
+    batch_size: int = Field(default=64, ge=1, description="users a step")
+    learning_rate: float = Field(default=2e-3, gt=0)
+    weight_decay: float = Field(default=1e-3, ge=0)
+    new_item_price: float = Field(
+        default=0.02, ge=0, lt=1, description="share of NDCG given up so that items without events are shown"
+    )
 
 
 class RecommendationSettings(Section):
@@ -328,6 +393,23 @@ class EvaluationSettings(Section):
         default=None, ge=1, description="item-kNN: neighbours kept per item; None keeps all"
     )
     ease_regularisation: float = Field(default=100.0, gt=0, description="EASE: lambda, in squared interactions")
+    seeds: int = Field(
+        default=3, ge=1, description="training runs of the headline model the report compares; 1: only the one in force"
+    )
+    ablations: Literal["off", "default", "full"] = Field(
+        default="default",
+        description="reduced models that differ from the two-tower model in one choice each; full: also in two "
+        "choices, with three seeds of each",
+    )
+    ablation_users: int = Field(
+        default=5_000, ge=1, description="sampled users whose events the ablation's models are trained on, at the most"
+    )
+    ablation_events: int = Field(
+        default=20_000, ge=1, description="events of them at the most; people are sampled whole, up to this many events"
+    )
+    ablation_epochs: int = Field(
+        default=3, ge=1, description="most epochs of an ablation's model; else as many as the full model took"
+    )
 
 
 class RetrievalSettings(Section):
@@ -367,6 +449,7 @@ class Settings(BaseSettings):
     text: TextSettings = TextSettings()
     two_tower: TwoTowerSettings = TwoTowerSettings()
     index: IndexSettings = IndexSettings()
+    ranking: RankingSettings = RankingSettings()
     recommendations: RecommendationSettings = RecommendationSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     retrieval: RetrievalSettings = RetrievalSettings()

@@ -17,6 +17,24 @@ BEHAVIOURS: tuple[str, ...] = ("pv", "fav", "cart", "buy")
 
 
 @dataclass(frozen=True)
+class Cuts:
+    """The global time split in UTC seconds: fit is before `validation`, train before `test`, test before `end`.
+
+    Raises ValueError if they are not in order.
+    """
+
+    validation: int
+    test: int
+    end: int
+
+    def __post_init__(self) -> None:
+        if not self.validation < self.test < self.end:
+            raise ValueError(
+                f"the cuts must be in order, validation < test < end; got {self.validation}, {self.test}, {self.end}"
+            )
+
+
+@dataclass(frozen=True)
 class EventLog:
     """Events sorted by (user, time, item, behaviour), over fixed vocabularies of users and items.
 

@@ -6,14 +6,13 @@ one stage only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fashionrec_assets.catalog.event_log import EventLog
+from fashionrec_assets.catalog.event_log import Cuts, EventLog
 from fashionrec_assets.catalog.events import load_event_log
 from fashionrec_assets.resources.shop import Shop
 from fashionrec_assets.storage.tables import rows_digest
@@ -21,15 +20,6 @@ from fashionrec_assets.storage.warehouse import scratch
 
 ALWAYS = np.iinfo(np.int64).min
 """The launch time of an item whose launch is unknown: on sale from the beginning."""
-
-
-@dataclass(frozen=True)
-class Cuts:
-    """The global time split in UTC seconds: fit is before `validation`, train before `test`, test before `end`."""
-
-    validation: int
-    test: int
-    end: int
 
 
 def interactions_file(shop: Shop) -> Path:

@@ -7,6 +7,7 @@ baselines, layout.
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,26 +16,55 @@ import dagster as dg
 import pyarrow as pa
 
 from fashionrec_assets.catalog.reading import cuts, event_log, launched
+from fashionrec_assets.evaluation.ablation_inputs import work_folder
 from fashionrec_assets.evaluation.published import publish_figures, published_figures
 from fashionrec_assets.evaluation.sample_truth import truth_folder
-from fashionrec_assets.evaluation.tables import RANKING_REPORT, RETRIEVAL_REPORT, TECHNIQUE_EFFECTS
+from fashionrec_assets.evaluation.tables import (
+    RANKING_ABLATIONS,
+    RANKING_REPORT,
+    RETRIEVAL_REPORT,
+    TECHNIQUE_EFFECTS,
+)
 from fashionrec_assets.resources.glue import ShopParam, asset_spec, materialized, picture, table_of
 from fashionrec_assets.resources.shop import WHOLE, Shop, StageRun
-from fashionrec_assets.storage.files import write_text
+from fashionrec_assets.storage.files import write_bytes, write_text
 from fashionrec_assets.storage.ledger import Stage
 from fashionrec_assets.storage.tables import Table
 from fashionrec_assets.storage.warehouse import one_row, replace_rows
-from fashionrec_assets.towers.reading import item_features
+from fashionrec_assets.towers.reading import EVALUATION, SELECTION, item_features, user_profiles
 
 if TYPE_CHECKING:
     from fashionrec_assets.catalog.event_log import EventLog
+    from fashionrec_assets.catalog.ranking_task import RankingTask
     from fashionrec_assets.evaluation.baselines.oracle import Oracle
-    from fashionrec_assets.evaluation.protocol import RankingTask
+    from fashionrec_assets.evaluation.ranking_inputs import TowerInputs
     from fashionrec_assets.evaluation.ranking_report import LearningCurve, RankingReport
     from fashionrec_assets.evaluation.recommender import Entrant
     from fashionrec_assets.evaluation.retrieval_report import RetrievalReport
 
-RANKING = Stage("ranking_report", "report", version="1", settings=("evaluation", "seed"))
+RANKING = Stage("ranking_report", "report", version="2", settings=("evaluation", "seed"))
+ABLATIONS = Stage(
+    "ranking_ablations",
+    "report",
+    version="1",
+    settings=(
+        "two_tower",
+        "seed",
+        *(
+            f"evaluation.{name}"
+            for name in (
+                "k",
+                "target_behaviours",
+                "bootstrap",
+                "max_users",
+                "ablations",
+                "ablation_users",
+                "ablation_events",
+                "ablation_epochs",
+            )
+        ),
+    ),
+)
 RETRIEVAL = Stage("retrieval_report", "report", version="1", settings=("retrieval", "evaluation.bootstrap", "seed"))
 PREVIOUS = "ranking.previous.json"
 RETRIEVAL_PREVIOUS = "retrieval.previous.json"
@@ -44,7 +74,7 @@ RETRIEVAL_PREVIOUS = "retrieval.previous.json"
     **asset_spec(
         RANKING,
         group="evaluation",
-        deps=["two_tower_model", "item_vectors", "interactions", "users", "splits", "items"],
+        deps=["two_tower_model", "late_fusion_model", "item_vectors", "interactions", "users", "splits", "items"],
         kinds={"duckdb", "python"},
         tables=[RANKING_REPORT],
     )
@@ -58,7 +88,10 @@ def ranking_report(shop: ShopParam) -> dg.MaterializeResult:
         page = shop.reports / "ranking.html"
         plan = run.plan_whole(
             {
-                **{name: shop.version(name) for name in ("interactions_file", "users_file", "two_tower_model")},
+                **{
+                    name: shop.version(name)
+                    for name in ("interactions_file", "users_file", "two_tower_model", "late_fusion_model")
+                },
                 **{name: shop.digest(name) for name in ("splits", "items", "item_vectors")},
             },
             exists=page.exists(),
@@ -83,6 +116,46 @@ def ranking_report(shop: ShopParam) -> dg.MaterializeResult:
             rows=count[0],
             ndcg_at_20=table_of(overall.to_dict("records")),
             report=dg.MetadataValue.md((shop.reports / "ranking.md").read_text("utf-8")),
+            page=dg.MetadataValue.path(page.resolve()),
+        )
+
+
+@dg.asset(
+    **asset_spec(
+        ABLATIONS,
+        group="evaluation",
+        deps=["two_tower_model", "interactions", "users", "splits", "items"],
+        kinds={"duckdb", "pytorch"},
+        tables=[RANKING_ABLATIONS],
+    )
+)
+def ranking_ablations(shop: ShopParam) -> dg.MaterializeResult:
+    """Reduced two-tower models, each with one choice turned: what fusion, loss, negatives and modalities add.
+
+    They are trained again when the two-tower model is, on a sample of people and of epochs.
+    """
+    with shop.stage(ABLATIONS) as run:
+        page = shop.reports / "ablations.html"
+        plan = run.plan_whole({"two_tower_model": shop.model_id("two_tower_model")}, exists=page.exists())
+        if plan.todo:
+            records = _ablate(shop, run)
+            with run.commit(plan, {WHOLE: plan.todo[WHOLE]}) as connection:
+                replace_rows(connection, RANKING_ABLATIONS, _rows(RANKING_ABLATIONS, records))
+            shutil.rmtree(work_folder(shop), ignore_errors=True)
+        with shop.warehouse.reader() as connection:
+            found = connection.execute(
+                "SELECT variant, round(value, 4) AS 'NDCG@20', round(difference, 4) AS difference, "
+                "round(difference_low, 4) AS low, round(difference_high, 4) AS high, technique, judgement, "
+                "round(train_seconds, 1) AS seconds FROM ranking_ablations WHERE metric = 'ndcg' ORDER BY value DESC"
+            ).fetch_df()
+            count = one_row(connection, "SELECT count(*) FROM ranking_ablations")
+        plot = shop.reports / "ablations.effects.png"
+        return materialized(
+            run,
+            rows=count[0],
+            effects=picture(plot.read_bytes(), "gain in NDCG of each technique") if plot.exists() else None,
+            variants=table_of(found.to_dict("records")),
+            report=dg.MetadataValue.md((shop.reports / "ablations.md").read_text("utf-8")),
             page=dg.MetadataValue.path(page.resolve()),
         )
 
@@ -135,6 +208,25 @@ def retrieval_report(shop: ShopParam) -> dg.MaterializeResult:
         )
 
 
+def _ablate(shop: Shop, run: StageRun) -> Sequence[Mapping[str, object]]:
+    """Train and judge the grid, and write the page, the figures and the plot. Returns the table's rows."""
+    from fashionrec_assets.evaluation.ablation_inputs import measure_ablations
+    from fashionrec_assets.evaluation.ablation_page import ablation_page, effects_picture, off_page
+    from fashionrec_assets.evaluation.render import write_page
+
+    grid, plot = shop.settings.evaluation.ablations, shop.reports / "ablations.effects.png"
+    if grid == "off":
+        plot.unlink(missing_ok=True)
+        write_page(off_page(), shop.reports, "ablations")
+        publish_figures(shop.reports, "ablations", {})
+        return []
+    report = measure_ablations(shop, grid, run.progress)
+    write_page(ablation_page(report), shop.reports, "ablations")
+    write_bytes(plot, effects_picture(report))
+    publish_figures(shop.reports, "ablations", report.flat())
+    return report.records()
+
+
 def _rows(table: Table, records: Sequence[Mapping[str, object]]) -> pa.Table:
     return pa.table({name: [record[name] for record in records] for name in table.column_names})
 
@@ -157,48 +249,46 @@ def _retrieve(shop: Shop, run: StageRun) -> RetrievalReport:
 
 
 def _measure(shop: Shop, run: StageRun) -> RankingReport:
+    from fashionrec_assets.catalog.ranking_task import ranking_tasks
     from fashionrec_assets.evaluation.baselines.suite import fit_baselines
-    from fashionrec_assets.evaluation.protocol import Cuts, ranking_tasks
+    from fashionrec_assets.evaluation.late_fusion_inputs import late_fusion_inputs
+    from fashionrec_assets.evaluation.ranking_inputs import list_views, modality_weights, seed_runs
     from fashionrec_assets.evaluation.ranking_report import evaluate
+    from fashionrec_assets.ranking.reading import item_texts
 
     settings = shop.settings
-    log, split = event_log(shop), cuts(shop)
+    log = event_log(shop)
     validation, test = ranking_tasks(
         log,
-        Cuts(split.validation, split.test, split.end),
+        cuts(shop),
         launched_at=launched(shop),
         target_behaviours=settings.evaluation.target_behaviours,
         max_users=settings.evaluation.max_users,
         max_cold_users=settings.evaluation.max_cold_users,
         seed=settings.seed,
     )
-    baselines = fit_baselines(validation, test, _texts(shop), settings.evaluation, seed=settings.seed)
-    model, curve = _two_tower(shop, test)
+    baselines = fit_baselines(validation, test, item_texts(shop), settings.evaluation, seed=settings.seed)
+    model, curve, tower = _two_tower(shop, test)
+    fusion = late_fusion_inputs(shop, test)
     return evaluate(
         test,
-        [model, *baselines.entrants],
+        [*fusion.entrants, model, *baselines.entrants],
         settings.evaluation,
-        model=model.name,
         oracle=_oracle(shop, log),
         seed=settings.seed,
         notes=baselines.notes,
         blend_trials=baselines.blend_trials,
         learning_curves=[curve],
+        extra_seeds=[*fusion.seeds, *seed_runs(shop, test, tower, run.progress)],
+        behaviour_scores=[fusion.behaviours],
+        modality_weights=modality_weights(tower, test),
+        views=list_views(tower.features),
         progress=run.progress,
     )
 
 
-def _texts(shop: Shop) -> list[str]:
-    """All descriptive fields of each item, for the content baseline: the raw ones, as a shop without us would have."""
-    with shop.warehouse.reader() as connection:
-        rows = connection.execute(
-            "SELECT concat_ws(' ', title, product_type, category, colour, pattern, section, brand, gender, "
-            "description) FROM items ORDER BY item_id"
-        ).fetchall()
-    return [row[0] for row in rows]
-
-
-def _two_tower(shop: Shop, test: RankingTask) -> tuple[Entrant, LearningCurve]:
+def _two_tower(shop: Shop, test: RankingTask) -> tuple[Entrant, LearningCurve, TowerInputs]:
+    from fashionrec_assets.evaluation.ranking_inputs import TowerInputs
     from fashionrec_assets.evaluation.ranking_report import LearningCurve
     from fashionrec_assets.evaluation.recommender import Entrant
     from fashionrec_assets.towers.artifact import TwoTower
@@ -208,9 +298,11 @@ def _two_tower(shop: Shop, test: RankingTask) -> tuple[Entrant, LearningCurve]:
     curve: dict[str, Any] = json.loads((folder / "curve.json").read_text("utf-8"))
     features = item_features(shop, test.history.item_ids.tolist())
     started = time.perf_counter()
-    recommender = TwoTowerRecommender(TwoTower.load(folder), test.history, features, as_of=test.start)
+    profiles = user_profiles(shop, test.history.user_ids.tolist())
+    model = TwoTower.load(folder / EVALUATION)
+    recommender = TwoTowerRecommender(model, test.history, features, as_of=test.start, profiles=profiles)
     encoding = time.perf_counter() - started
-    training = sum(epoch["seconds"] for epoch in curve["selection"] + curve["final"])
+    training = sum(epoch["seconds"] for epoch in curve[SELECTION] + curve[EVALUATION])
     entrant = Entrant(
         recommender,
         training + encoding,
@@ -218,14 +310,15 @@ def _two_tower(shop: Shop, test: RankingTask) -> tuple[Entrant, LearningCurve]:
         "A transformer over the user's recent events against text, image and ID of each item.",
         is_baseline=False,
     )
-    epochs = curve["selection"]
+    epochs = curve[SELECTION]
     series = {
         "training loss": [epoch["loss"] for epoch in epochs],
         "validation NDCG@20": [epoch["ndcg"] for epoch in epochs],
     }
-    return entrant, LearningCurve(
+    learning = LearningCurve(
         "Two-tower: choosing the number of epochs", "epoch", [epoch["epoch"] for epoch in epochs], series
     )
+    return entrant, learning, TowerInputs(model, features, profiles)
 
 
 def _oracle(shop: Shop, log: EventLog) -> Oracle | None:

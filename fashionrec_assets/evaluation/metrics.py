@@ -12,7 +12,9 @@ Cut-offs and definitions, with T a user's targets, L their list of the K best it
 - MRR@K = 1 / rank of the first hit, 0 if none is in the list;
 - coverage@K = share of the pool that is in at least one list;
 - novelty@K = mean self-information of the items shown, -log2((c + 1) / (n + 1)) bits, where c of the n people with a
-  history touched the item (Zhou et al. 2010, smoothed so that an untouched item counts).
+  history touched the item (Zhou et al. 2010, smoothed so that an untouched item counts);
+- diversity@K = mean over the pairs in a list of how unlike its two items are (intra-list diversity, Smyth and McClave
+  2001): 1 - cosine of their text vectors, or 1 for two product types and 0 for one.
 """
 
 from __future__ import annotations
@@ -23,8 +25,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fashionrec_assets.evaluation.protocol import RankingTask, Slice
+from fashionrec_assets.catalog.ranking_task import RankingTask, Slice
 from fashionrec_assets.evaluation.recommender import Recommender
+from fashionrec_assets.evaluation.slices import Masks
 
 PER_USER_METRICS: tuple[str, ...] = ("recall", "ndcg", "precision", "mrr")
 
@@ -34,6 +37,7 @@ Metric = tuple[str, int]
 Progress = Callable[[int, int], None]
 
 _NO_ITEM = -1
+_LISTS_AT_ONCE = 512
 
 
 class BadScoresError(ValueError):
@@ -149,9 +153,12 @@ class SliceMetrics:
     values: dict[Metric, NDArray[np.float64]]
 
 
-def slice_metrics(task: RankingTask, hits: Hits, name: Slice, ks: Sequence[int]) -> SliceMetrics:
-    """Recall, NDCG, precision and MRR at each k for the users of a slice, counting only its targets."""
-    in_slice, wanted = task.slice_masks(name)
+def slice_metrics(task: RankingTask, hits: Hits, chosen: Slice | Masks, ks: Sequence[int]) -> SliceMetrics:
+    """Recall, NDCG, precision and MRR at each k for the users of a slice, counting only its targets.
+
+    `chosen` is a slice of the protocol, or masks of users (u,) and targets (t,).
+    """
+    in_slice, wanted = task.slice_masks(chosen) if isinstance(chosen, str) else chosen
     counts = np.bincount(task.target_rows[wanted], minlength=len(task.users))
     rows = np.flatnonzero(in_slice & (counts > 0))
     n = counts[rows]
@@ -190,3 +197,41 @@ def novelty(task: RankingTask, lists: NDArray[np.int32], k: int) -> NDArray[np.f
     sums = np.where(listed, bits[np.maximum(shown, 0)], 0.0).sum(axis=1) if task.n_items else np.zeros(len(lists))
     counts = listed.sum(axis=1)
     return np.divide(sums, counts, out=np.full(len(lists), np.nan), where=counts > 0)
+
+
+@dataclass(frozen=True)
+class ListViews:
+    """By what items of a list are compared: `text` float32 (n_items, d) with `has_text` bool (n_items,), and `types`
+    int64 (n_items,), a code per product type, -1 where it is unknown."""
+
+    text: NDArray[np.float32]
+    has_text: NDArray[np.bool_]
+    types: NDArray[np.int64]
+
+
+def diversity(views: ListViews, lists: NDArray[np.int32], k: int) -> dict[str, NDArray[np.float64]]:
+    """`diversity_text` and `diversity_type` of each list's first k items, (users,); NaN for fewer than two items."""
+    shown = lists[:, :k]
+    kinds = np.full(len(shown), np.nan)
+    lengths = np.linalg.norm(views.text, axis=1, keepdims=True)
+    units = np.divide(views.text, lengths, out=np.zeros_like(views.text), where=lengths > 0)
+    known = views.has_text & (lengths[:, 0] > 0)
+    texts = np.full(len(shown), np.nan)
+    for start in range(0, len(shown), _LISTS_AT_ONCE):
+        part = slice(start, start + _LISTS_AT_ONCE)
+        block = shown[part]
+        there = (block != _NO_ITEM) & known[block]
+        total = (units[block] * there[:, :, None]).sum(axis=1, dtype=np.float64)
+        n = there.sum(axis=1)
+        # The cosines of all ordered pairs, with itself too, add up to the squared length of the sum.
+        texts[part] = 1 - _per_pair((total**2).sum(axis=1) - n, n)
+        codes = np.where(block != _NO_ITEM, views.types[block], -1)
+        same = (codes[:, :, None] == codes[:, None, :]) & (codes >= 0)[:, :, None]
+        n = (codes >= 0).sum(axis=1)
+        kinds[part] = 1 - _per_pair(same.sum(axis=(1, 2)) - n, n)
+    return {"diversity_text": texts, "diversity_type": kinds}
+
+
+def _per_pair(total: NDArray[np.floating], n: NDArray[np.integer]) -> NDArray[np.float64]:
+    pairs = (n * (n - 1)).astype(np.float64)
+    return np.divide(total, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)

@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Stand-ins that become CSS variables once drawn, so that one drawing follows the reader's colour scheme.
-_INK = "#010203"
-_MUTED = "#040506"
-_GRID = "#070809"
-_MODEL = "#0a0b0c"
-_BASELINE = "#0d0e0f"
-_ORACLE = "#101112"
+INK = "#010203"
+MUTED = "#040506"
+GRID = "#070809"
+MODEL = "#0a0b0c"
+BASELINE = "#0d0e0f"
+ORACLE = "#101112"
 _VARIABLES = {
-    _INK: "var(--ink)",
-    _MUTED: "var(--muted)",
-    _GRID: "var(--line)",
-    _MODEL: "var(--accent)",
-    _BASELINE: "var(--plain)",
-    _ORACLE: "var(--gold)",
+    INK: "var(--ink)",
+    MUTED: "var(--muted)",
+    GRID: "var(--line)",
+    MODEL: "var(--accent)",
+    BASELINE: "var(--plain)",
+    ORACLE: "var(--gold)",
 }
-_CYCLE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9", "#7f7f7f", "#b2182b")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+CYCLE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9", "#7f7f7f", "#b2182b")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _WIDTH = 5.6
 
 
@@ -63,27 +63,37 @@ def plain_label(text: str, limit: int = 40) -> str:
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 
 
-def _draw(name: str, height: float, paint: Callable[[Axes], None], description: str) -> Markup:
-    import matplotlib as mpl
+def _figure(height: float, paint: Callable[[Axes], None]) -> Figure:
     from matplotlib.figure import Figure as NewFigure
 
-    style: dict[str, object] = {
+    figure: Figure = NewFigure(figsize=(_WIDTH, height), layout="constrained")
+    paint(figure.add_subplot())
+    return figure
+
+
+def _style(name: str) -> dict[str, object]:
+    return {
         "svg.fonttype": "none",
         "svg.hashsalt": name,
         "font.size": 11,
         "text.parse_math": False,
-        "text.color": _INK,
-        "axes.edgecolor": _GRID,
-        "axes.labelcolor": _MUTED,
-        "xtick.color": _MUTED,
-        "ytick.color": _INK,
+        "text.color": INK,
+        "axes.edgecolor": GRID,
+        "axes.labelcolor": MUTED,
+        "xtick.color": MUTED,
+        "ytick.color": INK,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "legend.frameon": False,
     }
-    with mpl.rc_context(style):  # pyright: ignore[reportArgumentType]
-        figure: Figure = NewFigure(figsize=(_WIDTH, height), layout="constrained")
-        paint(figure.add_subplot())
+
+
+def draw(name: str, height: float, paint: Callable[[Axes], None], description: str) -> Markup:
+    """What `paint` draws on a pair of axes `height` inches high, as SVG for a page; `name` makes its ids unique."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(_style(name)):  # pyright: ignore[reportArgumentType]
+        figure = _figure(height, paint)
         figure.patch.set_alpha(0)
         for axes in figure.axes:
             axes.patch.set_alpha(0)
@@ -114,7 +124,7 @@ def inline_svg(svg: str, name: str, description: str) -> Markup:
 
 def interval_plot(name: str, bars: Sequence[Bar], x_label: str) -> Markup:
     """Horizontal bars, best on top, each with its interval and its value written at the end."""
-    colours = {"model": _MODEL, "oracle": _ORACLE}
+    colours = {"model": MODEL, "oracle": ORACLE}
     ordered = sorted(bars, key=lambda bar: bar.value)
 
     def paint(axes: Axes) -> None:
@@ -123,54 +133,80 @@ def interval_plot(name: str, bars: Sequence[Bar], x_label: str) -> Markup:
             places,
             [bar.value for bar in ordered],
             height=0.62,
-            color=[colours.get(bar.role, _BASELINE) for bar in ordered],
+            color=[colours.get(bar.role, BASELINE) for bar in ordered],
         )
         reach = max([bar.high if bar.high is not None else bar.value for bar in ordered] + [1e-9])
         for place, bar in zip(places, ordered, strict=True):
             end = bar.value
             if bar.low is not None and bar.high is not None:
-                axes.plot([bar.low, bar.high], [place, place], color=_INK, linewidth=1.4, solid_capstyle="butt")
+                axes.plot([bar.low, bar.high], [place, place], color=INK, linewidth=1.4, solid_capstyle="butt")
                 for edge in (bar.low, bar.high):
-                    axes.plot([edge, edge], [place - 0.14, place + 0.14], color=_INK, linewidth=1.4)
+                    axes.plot([edge, edge], [place - 0.14, place + 0.14], color=INK, linewidth=1.4)
                 end = bar.high
             text = f"{bar.value:.4f}".removeprefix("0")
-            axes.text(end + reach * 0.02, place, text, va="center", fontsize=10, color=_INK)
+            axes.text(end + reach * 0.02, place, text, va="center", fontsize=10, color=INK)
         axes.set_yticks(places, [plain_label(bar.label, 22) for bar in ordered])
         axes.tick_params(axis="y", length=0)
         axes.set_xlim(0, reach * 1.17)
         axes.set_xlabel(x_label)
-        axes.grid(axis="x", color=_GRID, linewidth=0.6)
+        axes.grid(axis="x", color=GRID, linewidth=0.6)
         axes.set_axisbelow(True)
 
-    return _draw(name, 0.9 + 0.36 * len(ordered), paint, f"{x_label} of {len(ordered)} methods, with intervals")
+    return draw(name, 0.9 + 0.36 * len(ordered), paint, f"{x_label} of {len(ordered)} methods, with intervals")
 
 
 def difference_plot(name: str, bars: Sequence[Bar], x_label: str) -> Markup:
     """Points with their intervals around a line at zero, in the given order, the first on top."""
 
+    return draw(
+        name,
+        _difference_height(bars),
+        _difference_painter(bars, x_label),
+        f"{x_label}: {len(bars)} differences, with intervals",
+    )
+
+
+def difference_picture(bars: Sequence[Bar], x_label: str) -> bytes:
+    """`difference_plot` as a PNG on white, for where no page is."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(_style("picture")):  # pyright: ignore[reportArgumentType]
+        target = io.BytesIO()
+        paint = _difference_painter(bars, x_label, model="#a8325e", baseline="#7b899b", grid="#dedbd5")
+        _figure(_difference_height(bars), paint).savefig(target, format="png", dpi=110)
+    return target.getvalue()
+
+
+def _difference_height(bars: Sequence[Bar]) -> float:
+    return 0.9 + 0.46 * len(bars)
+
+
+def _difference_painter(
+    bars: Sequence[Bar], x_label: str, *, model: str = MODEL, baseline: str = BASELINE, grid: str = GRID
+) -> Callable[[Axes], None]:
     def paint(axes: Axes) -> None:
         places = list(range(len(bars)))[::-1]
-        axes.axvline(0, color=_MUTED, linewidth=1)
+        axes.axvline(0, color=MUTED, linewidth=1)
         reach = max([abs(end) for bar in bars for end in (bar.low, bar.high, bar.value) if end is not None] + [1e-9])
         for place, bar in zip(places, bars, strict=True):
-            colour = _MODEL if bar.role == "model" else _BASELINE
+            colour = model if bar.role == "model" else baseline
             if bar.low is not None and bar.high is not None:
-                axes.plot([bar.low, bar.high], [place, place], color=_INK, linewidth=1.4, solid_capstyle="butt")
+                axes.plot([bar.low, bar.high], [place, place], color=INK, linewidth=1.4, solid_capstyle="butt")
                 for edge in (bar.low, bar.high):
-                    axes.plot([edge, edge], [place - 0.14, place + 0.14], color=_INK, linewidth=1.4)
+                    axes.plot([edge, edge], [place - 0.14, place + 0.14], color=INK, linewidth=1.4)
             axes.plot([bar.value], [place], marker="o", markersize=7, color=colour, zorder=3)
             sign = "+" if bar.value >= 0 else "−"
             text = sign + f"{abs(bar.value):.4f}".removeprefix("0")
-            axes.text(bar.value, place + 0.22, text, ha="center", fontsize=10, color=_INK)
+            axes.text(bar.value, place + 0.22, text, ha="center", fontsize=10, color=INK)
         axes.set_yticks(places, [plain_label(bar.label, 30) for bar in bars])
         axes.tick_params(axis="y", length=0)
         axes.set_xlim(-reach * 1.15, reach * 1.15)
         axes.set_ylim(-0.6, len(bars) - 0.3)
         axes.set_xlabel(x_label)
-        axes.grid(axis="x", color=_GRID, linewidth=0.6)
+        axes.grid(axis="x", color=grid, linewidth=0.6)
         axes.set_axisbelow(True)
 
-    return _draw(name, 0.9 + 0.46 * len(bars), paint, f"{x_label}: {len(bars)} differences, with intervals")
+    return paint
 
 
 def line_plot(name: str, lines: Sequence[Line], x_label: str, y_label: str, *, log_x: bool = False) -> Markup:
@@ -180,13 +216,13 @@ def line_plot(name: str, lines: Sequence[Line], x_label: str, y_label: str, *, l
         from matplotlib.ticker import MaxNLocator, NullLocator
 
         for position, line in enumerate(lines):
-            special = {"model": _MODEL, "oracle": _ORACLE}.get(line.role)
+            special = {"model": MODEL, "oracle": ORACLE}.get(line.role)
             axes.plot(
                 list(line.x),
                 list(line.y),
                 label=plain_label(line.label, 26),
-                color=special or _CYCLE[position % len(_CYCLE)],
-                marker=_MARKERS[position % len(_MARKERS)],
+                color=special or CYCLE[position % len(CYCLE)],
+                marker=MARKERS[position % len(MARKERS)],
                 markersize=4,
                 linewidth=2.6 if line.role == "model" else 1.4,
                 linestyle="--" if line.role == "oracle" else "-",
@@ -201,10 +237,10 @@ def line_plot(name: str, lines: Sequence[Line], x_label: str, y_label: str, *, l
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
         axes.set_xlabel(plain_label(x_label))
         axes.set_ylabel(plain_label(y_label))
-        axes.grid(color=_GRID, linewidth=0.6)
+        axes.grid(color=GRID, linewidth=0.6)
         axes.set_axisbelow(True)
         if len(lines) > 1:
             axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize=10)
 
     height = 3.1 + (0.24 * math.ceil(len(lines) / 2) if len(lines) > 1 else 0)
-    return _draw(name, height, paint, f"{y_label} by {x_label} for {len(lines)} series")
+    return draw(name, height, paint, f"{y_label} by {x_label} for {len(lines)} series")

@@ -6,47 +6,28 @@ Belongs here: the wording and order of this one report. Does not belong here: fi
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
+from fashionrec_assets.catalog.ranking_task import SLICE_MEANING
+from fashionrec_assets.evaluation.metrics import PER_USER_METRICS
 from fashionrec_assets.evaluation.plots import Bar, Line, interval_plot, line_plot
-from fashionrec_assets.evaluation.protocol import SLICE_MEANING
-from fashionrec_assets.evaluation.ranking_report import Method, RankingReport, Row, number, signed
+from fashionrec_assets.evaluation.ranking_figures import Method, RankingReport, Row
+from fashionrec_assets.evaluation.ranking_sections import (
+    METRIC_TITLES,
+    behaviour_section,
+    bucket_sections,
+    modality_section,
+    role,
+    seed_section,
+)
+from fashionrec_assets.evaluation.ranking_words import metric_terms, moment, protocol_points, slice_size
 from fashionrec_assets.evaluation.render import Cell, Drawing, FigureTable, Page, Section, TableLine
+from fashionrec_assets.evaluation.slices import SLICE_TITLES
+from fashionrec_assets.evaluation.words import listed, number, signed
 
-_METRIC_TITLES = {
-    "recall": "Recall",
-    "ndcg": "NDCG",
-    "precision": "Precision",
-    "mrr": "MRR",
-    "coverage": "Coverage",
-    "novelty": "Novelty",
-}
-_SLICE_TITLES = {
-    "overall": "Overall",
-    "warm": "Warm items",
-    "cold": "Cold items",
-    "cold_users": "Cold users",
-    "buy": "Purchases",
-}
-_BEHAVIOUR_TITLES = {"pv": "views", "fav": "favourites", "cart": "carts", "buy": "purchases"}
 _CURVES_SHOWN = 8
-_FEW = 30
 
 
-def _moment(seconds: int) -> str:
-    try:
-        moment = datetime.fromtimestamp(seconds, UTC)
-    except (OverflowError, OSError, ValueError):
-        return f"second {seconds}"
-    return f"{moment:%d %B %Y}" if seconds % 86_400 == 0 else f"{moment:%d %B %Y %H:%M} UTC"
-
-
-def _role(method: Method, model: str | None) -> str:
-    return "oracle" if method.is_oracle else "model" if method.name == model else ""
-
-
-def _plot_role(method: Method, model: str | None) -> str:
-    return _role(method, model) or "baseline"
+def _plot_role(method: Method, report: RankingReport) -> str:
+    return role(method, report) or "baseline"
 
 
 def _ranked(report: RankingReport, slice_name: str = "overall") -> list[Method]:
@@ -75,38 +56,51 @@ def _cell(report: RankingReport, row: Row | None) -> Cell:
 
 
 def _overall_table(report: RankingReport, k: int) -> FigureTable:
-    metrics = tuple(_METRIC_TITLES)
-    heads = ["Method", *[f"{_METRIC_TITLES[metric]}@{k}" for metric in metrics]]
-    if k == report.headline_k:
-        heads += ["Fit", "Rank all"]
-    lines = []
+    heads = ["Method", *[f"{METRIC_TITLES[metric]}@{k}" for metric in PER_USER_METRICS]]
+    lines = [
+        TableLine(
+            method.title,
+            [_cell(report, report.row(method.name, "overall", metric, k)) for metric in PER_USER_METRICS],
+            role(method, report),
+        )
+        for method in _ranked(report)
+    ]
+    return FigureTable(f"Accuracy at {k}", heads, lines)
+
+
+def _lists_table(report: RankingReport) -> FigureTable:
+    """What the lists are like as lists, and what a method costs."""
+    k, measured = report.headline_k, {row.metric for row in report.rows}
+    metrics = [metric for metric in METRIC_TITLES if metric in measured and metric not in PER_USER_METRICS]
+    lines: list[TableLine] = []
     for method in _ranked(report):
         cells = [_cell(report, report.row(method.name, "overall", metric, k)) for metric in metrics]
-        if k == report.headline_k:
-            cells += [Cell(f"{method.fit_seconds:.1f} s"), Cell(f"{method.score_seconds:.1f} s")]
-        lines.append(TableLine(method.title, cells, _role(method, report.model)))
-    return FigureTable(f"All figures at {k}", heads, lines)
+        grown = "–" if method.fit_growth is None else f"{method.fit_growth / 2**20:,.0f} MiB"
+        cells += [Cell(f"{method.fit_seconds:.1f} s"), Cell(grown), Cell(f"{method.score_seconds:.1f} s")]
+        lines.append(TableLine(method.title, cells, role(method, report)))
+    heads = ["Method", *[f"{METRIC_TITLES[metric]}@{k}" for metric in metrics], "Fit", "Growth", "Rank all"]
+    return FigureTable("Lists and costs", heads, lines)
 
 
 def _slice_table(report: RankingReport) -> FigureTable:
     k = report.headline_k
     columns = [(name, metric) for name in report.slices if name != "overall" for metric in ("recall", "ndcg")]
-    heads = ["Method", *[f"{_SLICE_TITLES[name]} {_METRIC_TITLES[metric]}@{k}" for name, metric in columns]]
+    heads = ["Method", *[f"{SLICE_TITLES[name]} {METRIC_TITLES[metric]}@{k}" for name, metric in columns]]
     lines = [
         TableLine(
             method.title,
             [_cell(report, report.row(method.name, name, metric, k)) for name, metric in columns],
-            _role(method, report.model),
+            role(method, report),
         )
         for method in _ranked(report)
     ]
     return FigureTable("Figures by slice", heads, lines)
 
 
-def _comparison_table(report: RankingReport) -> FigureTable:
+def _comparison_table(report: RankingReport, model: str) -> FigureTable:
     k = report.headline_k
     kinds = {"better": "better", "worse": "worse", "undecided": "unclear"}
-    pairs = {(c.second, c.slice, c.metric): c for c in report.comparisons}
+    pairs = {(c.second, c.slice, c.metric): c for c in report.comparisons if c.first == model}
     columns = [(name, "ndcg") for name in report.slices]
     if "overall" in report.slices:
         columns.insert(1, ("overall", "recall"))
@@ -120,10 +114,11 @@ def _comparison_table(report: RankingReport) -> FigureTable:
                 continue
             interval = f"{signed(pair.difference.low)} to {signed(pair.difference.high)}"
             cells.append(Cell(signed(pair.difference.value), interval, kinds[pair.outcome]))
-        if method.name != report.model:
-            lines.append(TableLine(method.title, cells, _role(method, report.model)))
-    heads = ["Against", *[f"{_SLICE_TITLES[name]} {_METRIC_TITLES[metric]}@{k}" for name, metric in columns]]
-    return FigureTable("Differences to the model", heads, lines)
+        if method.name != model:
+            lines.append(TableLine(method.title, cells, role(method, report)))
+    heads = ["Against", *[f"{SLICE_TITLES[name]} {METRIC_TITLES[metric]}@{k}" for name, metric in columns]]
+    title = next(method.title for method in report.methods if method.name == model)
+    return FigureTable(f"Differences to {title}", heads, lines)
 
 
 def _bars(report: RankingReport, slice_name: str, metric: str) -> list[Bar]:
@@ -131,7 +126,7 @@ def _bars(report: RankingReport, slice_name: str, metric: str) -> list[Bar]:
     for method in report.methods:
         row = report.row(method.name, slice_name, metric, report.headline_k)
         if row is not None:
-            bars.append(Bar(method.title, row.value, row.low, row.high, _plot_role(method, report.model)))
+            bars.append(Bar(method.title, row.value, row.low, row.high, _plot_role(method, report)))
     return bars
 
 
@@ -139,8 +134,8 @@ def _drawings(report: RankingReport) -> list[Drawing]:
     k = report.headline_k
     drawings = [
         Drawing(
-            f"{_METRIC_TITLES[metric]}@{k} by method",
-            interval_plot(f"overall-{metric}", _bars(report, "overall", metric), f"{_METRIC_TITLES[metric]}@{k}"),
+            f"{METRIC_TITLES[metric]}@{k} by method",
+            interval_plot(f"overall-{metric}", _bars(report, "overall", metric), f"{METRIC_TITLES[metric]}@{k}"),
             "People with a history; whiskers are 95 % bootstrap intervals over people.",
         )
         for metric in ("ndcg", "recall")
@@ -149,7 +144,7 @@ def _drawings(report: RankingReport) -> list[Drawing]:
     shown = [method for method in _ranked(report) if method.name in report.recall_curves][:_CURVES_SHOWN]
     if shown:
         lines = [
-            Line(method.title, report.curve_ks, report.recall_curves[method.name], _plot_role(method, report.model))
+            Line(method.title, report.curve_ks, report.recall_curves[method.name], _plot_role(method, report))
             for method in shown
         ]
         drawings.append(
@@ -168,58 +163,6 @@ def _drawings(report: RankingReport) -> list[Drawing]:
             )
         )
     return drawings
-
-
-def _protocol_points(report: RankingReport) -> list[str]:
-    facts = report.setting
-    words = [_BEHAVIOUR_TITLES[behaviour] for behaviour in facts.behaviours]
-    behaviours = f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
-    sampled = facts.evaluated_users + facts.evaluated_cold_users
-    points = [
-        f"Methods see every event before {_moment(facts.start)}: {facts.history_events:,} events of "
-        f"{facts.history_users:,} people. Nothing later reaches them.",
-        f"Targets are {behaviours} from {_moment(facts.start)} up to, not including, {_moment(facts.end)}, on items "
-        "new to the person.",
-        f"Evaluated are {facts.evaluated_users:,} people with a history, who have {facts.targets:,} targets "
-        f"({_percent(facts.cold_targets, facts.targets)} of them cold), and {facts.evaluated_cold_users:,} without.",
-        f"Each method ranks the whole pool of {facts.pool:,} items launched by the end of the window "
-        f"({facts.cold_pool:,} of them cold); no sampled candidates. What a person already had is never recommended.",
-        "Choices, such as the blend's weights, are made on the validation days before, with methods that have not "
-        "seen those days; the figures here come from the days after.",
-        f"Intervals are 95 % percentile bootstrap intervals from {facts.bootstrap:,} resamples of the people. "
-        "Comparisons are paired: both methods on the same resample.",
-    ]
-    if sampled < facts.eligible_users:
-        points.append(f"These are a random sample: {facts.eligible_users:,} people were eligible.")
-    small = [_SLICE_TITLES[name].lower() for name in report.slices if _people(report, name) < _FEW]
-    if small:
-        points.append(
-            f"Fewer than {_FEW} people stand behind the figures for {', '.join(small)}: read them as anecdotes."
-        )
-    if facts.repeated_targets:
-        points.append(f"{facts.repeated_targets:,} pairs of person and item were set aside as repeats.")
-    if facts.targets_outside_pool:
-        points.append(
-            f"{facts.targets_outside_pool:,} targets were set aside because the catalog says the item was launched "
-            "only after the window."
-        )
-    return points
-
-
-def _percent(part: int, whole: int) -> str:
-    return f"{part / whole:.1%}" if whole else "none"
-
-
-def _metric_terms(k: int) -> list[tuple[str, str]]:
-    return [
-        (f"NDCG@{k}", "Rewards hits near the top of the list; 1 is a perfect order. The figure verdicts rest on."),
-        (f"Recall@{k}", f"The share of a person's targets that is among the first {k}. Most people have few targets."),
-        (f"Precision@{k}", f"The share of the {k} recommendations that are targets: small where targets are few."),
-        (f"MRR@{k}", "One over the rank of the first hit: 1 if it is first, one half if second, 0 if there is none."),
-        (f"Coverage@{k}", "The share of the pool that is recommended to at least one person."),
-        (f"Novelty@{k}", "How surprising the items are, in bits: 10 means one person in 1,024 had touched them."),
-        ("Interval", "Where the figure would fall for other people of the same kind, 95 times in 100."),
-    ]
 
 
 def _blend_table(report: RankingReport) -> FigureTable:
@@ -245,13 +188,21 @@ def ranking_page(report: RankingReport, shop: str = "") -> Page:
     sections = [
         Section(
             "At a glance",
-            f"Each bar is the mean over people. {titles[report.model]} is the highlighted one." if report.model else "",
+            f"Each bar is the mean over people. Highlighted: {listed([titles[name] for name in report.models])}."
+            if report.models
+            else "",
             drawings=_drawings(report),
         ),
         Section(
             "All methods",
             "People with a history. The best method is bold; the small figures are intervals.",
             tables=[_overall_table(report, size) for size in sorted(report.ks, reverse=True)],
+        ),
+        Section(
+            "Lists and costs",
+            "What the lists are like as lists, whether or not they are right, and what it takes to make them. More of "
+            "something is not better in itself: a random order covers all and surprises most.",
+            tables=[_lists_table(report)],
         ),
     ]
     if len(report.slices) > 1:
@@ -261,20 +212,29 @@ def ranking_page(report: RankingReport, shop: str = "") -> Page:
                 "The same rankings, looked at by what was to be found and for whom.",
                 tables=[_slice_table(report)],
                 terms=[
-                    (f"{_SLICE_TITLES[name]} ({_size(report, name)})", SLICE_MEANING[name] + ".")
-                    for name in report.slices
+                    (f"{SLICE_TITLES[name]} ({slice_size(report, name)})", meaning + ".")
+                    for name, meaning in SLICE_MEANING.items()
+                    if name in report.slices
                 ],
             )
         )
-    if report.comparisons and report.model is not None:
-        sections.append(
-            Section(
-                f"{titles[report.model]} against each method",
-                "How much better the model is, person by person. Green: better; red: worse; ochre: the interval "
-                "contains zero, so these people cannot tell.",
-                tables=[_comparison_table(report)],
-            )
+    sections += bucket_sections(report)
+    sections += [
+        Section(
+            f"{titles[model]} against each method",
+            "How much better the model is, person by person. Green: better; red: worse; ochre: the interval "
+            "contains zero, so these people cannot tell.",
+            tables=[_comparison_table(report, model)],
         )
+        for model in report.models
+        if report.comparisons
+    ]
+    if report.seeds:
+        sections.append(seed_section(report))
+    if report.behaviours:
+        sections.append(behaviour_section(report))
+    if report.modality_weights is not None:
+        sections.append(modality_section(report))
     if report.learning_curves:
         drawings = [
             Drawing(
@@ -298,8 +258,8 @@ def ranking_page(report: RankingReport, shop: str = "") -> Page:
             "The methods",
             terms=[(method.title, method.description or "No description given.") for method in _ranked(report)],
         ),
-        Section("The metrics", terms=_metric_terms(k)),
-        Section("The protocol", points=[*_protocol_points(report), *report.notes]),
+        Section("The metrics", terms=metric_terms(k)),
+        Section("The protocol", points=[*protocol_points(report), *report.notes]),
     ]
     count = len([method for method in report.methods if not method.is_oracle])
     return Page(
@@ -307,19 +267,10 @@ def ranking_page(report: RankingReport, shop: str = "") -> Page:
         kicker=shop or "Recommendations",
         lead=(
             f"{count} methods rank {facts.pool:,} items for {facts.evaluated_users:,} people with a history and "
-            f"{facts.evaluated_cold_users:,} without, from {_moment(facts.start)} up to {_moment(facts.end)}. "
+            f"{facts.evaluated_cold_users:,} without, from {moment(facts.start)} up to {moment(facts.end)}. "
             "Who foretold best what they went on to choose?"
         ),
         verdicts=report.verdicts,
         sections=sections,
         footer="Made by fashionrec. This page is self-contained: it can be mailed, archived or attached to a ticket.",
     )
-
-
-def _people(report: RankingReport, slice_name: str) -> int:
-    return next(row.users for row in report.rows if row.slice == slice_name)
-
-
-def _size(report: RankingReport, slice_name: str) -> str:
-    row = next(row for row in report.rows if row.slice == slice_name)
-    return f"{row.users:,} people, {row.targets:,} targets"

@@ -41,7 +41,18 @@ class Entrant:
     title: str = ""
     description: str = ""
     is_baseline: bool = True
+    fit_growth: int | None = None
+    """Bytes the process grew by, at its peak, while this was fitted (see `cost.py`); None: not measured."""
 
     @property
     def name(self) -> str:
         return self.recommender.name
+
+
+@dataclass(frozen=True)
+class SeedRun:
+    """A further training run of the entrant `method`, the same but for its `seed`."""
+
+    method: str
+    seed: int
+    recommender: Recommender

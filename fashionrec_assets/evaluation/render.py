@@ -18,7 +18,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from fashionrec_assets.evaluation.ranking_report import Verdict
+from fashionrec_assets.evaluation.words import Verdict
 
 _MARKS = {"good": "✓", "bad": "✗", "undecided": "?", "note": "•"}
 _WORDS = {"good": "Yes", "bad": "No", "undecided": "Undecided", "note": "Note"}

@@ -5,6 +5,7 @@ Belongs here: declarations. Does not belong here: measurement.
 
 from __future__ import annotations
 
+from fashionrec_assets.evaluation.slices import SLICE_NAMES
 from fashionrec_assets.storage.tables import Column, Table
 
 RANKING_REPORT = Table(
@@ -16,13 +17,22 @@ RANKING_REPORT = Table(
             "slice",
             "VARCHAR",
             "Whom and what the figure is about.",
-            values=("overall", "warm", "cold", "cold_users", "buy"),
+            values=SLICE_NAMES,
         ),
         Column(
             "metric",
             "VARCHAR",
             "What is measured.",
-            values=("recall", "ndcg", "precision", "mrr", "coverage", "novelty"),
+            values=(
+                "recall",
+                "ndcg",
+                "precision",
+                "mrr",
+                "coverage",
+                "novelty",
+                "diversity_text",
+                "diversity_type",
+            ),
         ),
         Column("k", "INTEGER", "Length of the list.", minimum=1),
         Column("value", "DOUBLE", "Mean over users; for coverage a share of the pool; for novelty bits."),
@@ -32,9 +42,50 @@ RANKING_REPORT = Table(
         Column("targets", "BIGINT", "Their targets in the slice, together.", minimum=0),
         Column("fit_seconds", "DOUBLE", "Wall-clock seconds it took to fit the method.", minimum=0),
         Column("score_seconds", "DOUBLE", "Wall-clock seconds it took to rank all users.", minimum=0),
+        Column(
+            "fit_growth_mb",
+            "DOUBLE",
+            "MiB the process grew by, at its peak, while the method was fitted.",
+            nullable=True,
+            minimum=0,
+        ),
         Column("baseline", "BOOLEAN", "Whether the method is one of the simple ones a model is held against."),
     ),
     key=("method", "slice", "metric", "k"),
+)
+
+RANKING_ABLATIONS = Table(
+    name="ranking_ablations",
+    meaning="Reduced two-tower models, each with one choice turned: figures, differences to the reference, and cost.",
+    columns=(
+        Column("variant", "VARCHAR", "The variant's stable name; `reference` has the settings in force."),
+        Column(
+            "axis",
+            "VARCHAR",
+            "What was turned.",
+            values=("reference", "fusion", "loss", "negatives", "modalities", "session", "combination"),
+        ),
+        Column("metric", "VARCHAR", "What is measured.", values=("ndcg", "recall", "cold_recall")),
+        Column("k", "INTEGER", "Length of the list.", minimum=1),
+        Column("value", "DOUBLE", "Mean over users and training runs.", minimum=0),
+        Column("low", "DOUBLE", "Lower end of the 95 % bootstrap interval over users."),
+        Column("high", "DOUBLE", "Upper end of that interval."),
+        Column("difference", "DOUBLE", "The variant less the reference, over the same users.", nullable=True),
+        Column("difference_low", "DOUBLE", "Lower end of its paired 95 % bootstrap interval.", nullable=True),
+        Column("difference_high", "DOUBLE", "Upper end of that interval.", nullable=True),
+        Column(
+            "judgement",
+            "VARCHAR",
+            "What the interval in NDCG says of the technique: whether the side that has it is better.",
+            values=("pays", "harms", "cannot_tell", "reference"),
+        ),
+        Column("technique", "VARCHAR", "In what the variant and the reference differ; empty for the reference."),
+        Column("users", "BIGINT", "Users the mean is over.", minimum=0),
+        Column("runs", "INTEGER", "Training runs, each with its own seed.", minimum=1),
+        Column("train_seconds", "DOUBLE", "Wall-clock seconds of one training.", minimum=0),
+        Column("growth_mb", "DOUBLE", "MiB the process's resident set grew by at its peak.", minimum=0),
+    ),
+    key=("variant", "metric", "k"),
 )
 
 RETRIEVAL_REPORT = Table(
@@ -93,4 +144,4 @@ TECHNIQUE_EFFECTS = Table(
     key=("technique", "setting", "task", "slice", "metric", "k"),
 )
 
-TABLES = (RANKING_REPORT, RETRIEVAL_REPORT, TECHNIQUE_EFFECTS)
+TABLES = (RANKING_REPORT, RANKING_ABLATIONS, RETRIEVAL_REPORT, TECHNIQUE_EFFECTS)

@@ -7,12 +7,13 @@ similarity, evidence.
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
 
 import dagster as dg
 import numpy as np
 import pyarrow as pa
 
-from fashionrec_assets.catalog.reading import event_log, interactions_file
+from fashionrec_assets.catalog.reading import cuts, interactions_file
 from fashionrec_assets.embeddings.reading import IMAGE_STORE, TEXT_STORE, stored_vectors, vectors
 from fashionrec_assets.index.vectors_index import ItemIndex
 from fashionrec_assets.recommendations.homepage import ItemSpace
@@ -27,10 +28,10 @@ from fashionrec_assets.settings import digest
 from fashionrec_assets.storage.ledger import Stage
 from fashionrec_assets.storage.tables import literal, rows_digest
 from fashionrec_assets.storage.warehouse import delete_keys, insert_rows, one_row, replace_rows
-from fashionrec_assets.towers.reading import VECTOR_STORE
+from fashionrec_assets.towers.reading import SERVED, VECTOR_STORE
 
 HOMEPAGE_STAGE = Stage(
-    "homepage", "user", version="1", key="user_id", reads=("history",), settings=("recommendations",)
+    "homepage", "user", version="2", key="user_id", reads=("history",), settings=("recommendations",)
 )
 SIMILAR_STAGE = Stage(
     "similar_items",
@@ -48,15 +49,16 @@ EXAMPLES = 20
     **asset_spec(
         HOMEPAGE_STAGE,
         group="recommendations",
-        deps=["faiss_index", "two_tower_model", "item_vectors", "interactions", "users", "items"],
+        deps=["faiss_index", "two_tower_model", "late_fusion_model", "item_vectors", "interactions", "users", "items"],
         kinds={"duckdb", "faiss"},
         tables=[HOMEPAGE, POPULAR_ITEMS],
     )
 )
 def homepage(shop: ShopParam) -> dg.MaterializeResult:
-    """The items each user is shown, each with the events of their own it rests on; what is popular, for the rest."""
-    from fashionrec_assets.towers.artifact import TwoTower
+    """The items each user is shown, each with the events of their own it rests on; what is popular, for the rest.
 
+    Candidates of all sources, ranked by late fusion.
+    """
     with shop.stage(HOMEPAGE_STAGE) as run:
         plan = run.plan(
             rows=_histories(shop),
@@ -64,31 +66,11 @@ def homepage(shop: ShopParam) -> dg.MaterializeResult:
             model=shop.model_id("two_tower_model"),
             items=shop.digest("items"),
             interactions=shop.version("interactions_file"),
+            users=shop.version("users_file"),
+            ranker=shop.version("late_fusion_model"),
         )
         if plan.todo or plan.orphaned:
-            settings = shop.settings
-            log = event_log(shop)
-            popular = popular_items(log, settings.recommendations)
-            _, item_vectors = stored_vectors(shop, VECTOR_STORE)
-            model = TwoTower.load(shop.current("two_tower_model"))
-            chosen = np.flatnonzero(np.isin(log.user_ids, list(plan.todo)))
-            users = np.zeros((log.n_users, model.dim), dtype=np.float32)
-            users[chosen] = model.user_vectors(log, chosen, item_vectors)
-            with shop.warehouse.reader() as connection:
-                rows = connection.execute("SELECT title FROM items ORDER BY item_id").fetchall()
-            # Reasons are plain text: entities in a title are decoded here, and escaped again by whatever shows them.
-            titles = [html.unescape(row[0]) for row in rows]
-            space = ItemSpace(ItemIndex.load(shop.current("faiss_index")), item_vectors, titles)
-            pages = build_homepage(
-                space,
-                users,
-                log,
-                popular,
-                settings.recommendations,
-                only=chosen,
-                evidence_events=settings.two_tower.history,
-                progress=run.progress,
-            )
+            pages, popular = _pages(shop, list(plan.todo), run.progress)
             outputs = _output_fps(pages, "user_id", list(plan.todo))
             with run.commit(plan, outputs, orphans=True) as connection:
                 delete_keys(connection, HOMEPAGE, "user_id", [*plan.todo, *plan.orphaned])
@@ -144,6 +126,43 @@ def similar_items(shop: ShopParam) -> dg.MaterializeResult:
         with shop.warehouse.reader() as connection:
             rows = one_row(connection, "SELECT count(*) FROM similar_items")
         return materialized(run, rows=rows[0], lists_recomputed=recomputed)
+
+
+def _pages(shop: Shop, user_ids: list[str], progress: Callable[[int, int], None]) -> tuple[pa.Table, pa.Table]:
+    """The pages of `user_ids`, and what is popular."""
+    from fashionrec_assets.ranking.late_fusion import LateFusionRecommender
+    from fashionrec_assets.ranking.ranker import Ranker
+    from fashionrec_assets.ranking.reading import RankingInputs
+    from fashionrec_assets.towers.artifact import TwoTower
+
+    settings = shop.settings
+    inputs = RankingInputs.of(shop)
+    log = inputs.log
+    index = ItemIndex.load(shop.current("faiss_index"))
+    model = TwoTower.load(shop.current("two_tower_model") / SERVED)
+    known = inputs.knowledge(cuts(shop).end, model, index)
+    fusion = LateFusionRecommender(Ranker.load(shop.current("late_fusion_model") / SERVED), known, settings.ranking)
+    chosen = np.flatnonzero(np.isin(log.user_ids, user_ids))
+    _, item_vectors = stored_vectors(shop, VECTOR_STORE)
+    users = np.zeros((log.n_users, model.dim), dtype=np.float32)
+    users[chosen] = model.user_vectors(log, chosen, item_vectors, as_of=known.as_of, profiles=inputs.profiles)
+    with shop.warehouse.reader() as connection:
+        rows = connection.execute("SELECT title FROM items ORDER BY item_id").fetchall()
+    # Reasons are plain text: entities in a title are decoded here, and escaped again by whatever shows them.
+    titles = [html.unescape(row[0]) for row in rows]
+    popular = popular_items(log, settings.recommendations)
+    pages = build_homepage(
+        ItemSpace(index, item_vectors, titles),
+        users,
+        log,
+        popular,
+        settings.recommendations,
+        rank=fusion.rank,
+        only=chosen,
+        evidence_events=settings.two_tower.history,
+        progress=progress,
+    )
+    return pages, popular
 
 
 def _histories(shop: Shop) -> str:

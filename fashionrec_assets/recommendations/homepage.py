@@ -29,6 +29,9 @@ from fashionrec_assets.settings import RecommendationSettings
 
 Progress = Callable[[int, int], None]
 
+Rank = Callable[[NDArray[np.int64], Sequence[NDArray[np.int64]], int], tuple[NDArray[np.int64], NDArray[np.float32]]]
+"""(user rows (u,), item rows hidden from each, size) -> item rows int64 (u, size), -1 for none, and float32 scores."""
+
 _VERBS = {"pv": ("viewed ", ""), "fav": ("saved ", ""), "cart": ("put ", " in your cart"), "buy": ("bought ", "")}
 """What comes before and after the items of a behaviour in a sentence about the user."""
 
@@ -88,6 +91,7 @@ def homepage(
     popular: pa.Table,
     settings: RecommendationSettings,
     *,
+    rank: Rank | None = None,
     only: NDArray[np.int64] | None = None,
     evidence_events: int | None = None,
     progress: Progress = _quiet,
@@ -96,7 +100,8 @@ def homepage(
 
     `user_vectors`: float32 (log.n_users, d), in the order of `log.user_ids`. A row of zeros, or with a NaN, is no
     usable vector, nor is that of a user without events: they get the `popular` items (`POPULAR_ITEMS`) they have not
-    bought, marked as such. `evidence_events`: how many of a user's last events the model read (all if None); older ones
+    bought, marked as such. `rank` orders the items of everyone else (late fusion); without it the order is that of
+    the index. `evidence_events`: how many of a user's last events the model read (all if None); older ones
     are no evidence, but what was ever bought is left out. A page is shorter than `homepage_size` only when the catalog
     has no more to show. A user's rows do not depend on which other users are computed with them.
 
@@ -112,7 +117,7 @@ def homepage(
     parts = [arrow_schema(HOMEPAGE).empty_table()]
     for start in range(0, len(users), _BLOCK_USERS):
         block = users[start : start + _BLOCK_USERS]
-        parts.append(_block(block, shop, user_vectors, settings, evidence_events))
+        parts.append(_block(block, shop, user_vectors, settings, evidence_events, rank))
         progress(min(start + _BLOCK_USERS, len(users)), len(users))
     return pa.concat_tables(parts).combine_chunks()
 
@@ -159,6 +164,7 @@ def _block(
     user_vectors: NDArray[np.float32],
     settings: RecommendationSettings,
     evidence_events: int | None,
+    rank: Rank | None,
 ) -> pa.Table:
     """The pages of `users` (rows of the log, ascending)."""
     vectors = np.asarray(user_vectors[users], np.float32)
@@ -166,10 +172,15 @@ def _block(
     usable = np.isfinite(vectors).all(axis=1) & vectors.any(axis=1) & active
     hidden = _hidden(_history(users, shop, None), settings)
     places = np.flatnonzero(usable)
-    rows, scores = _ranked(shop.space, vectors[places], [hidden[p] for p in places], settings.homepage_size)
+    hide = [hidden[p] for p in places]
+    source = "two_tower" if rank is None else "late_fusion"
+    if rank is None:
+        rows, scores = _ranked(shop.space, vectors[places], hide, settings.homepage_size)
+    else:
+        rows, scores = rank(users[places], hide, settings.homepage_size)
     recent = _history(users[places], shop, evidence_events)
     evidence, similarities = _evidence(shop.units, rows, recent, settings)
-    personal = _personal_rows(shop, users[places], rows, scores, evidence, similarities, recent)
+    personal = _personal_rows(shop, users[places], rows, scores, evidence, similarities, recent, source)
 
     owners, page, ranks = [], [], []
     for place in np.flatnonzero(~usable):
@@ -295,6 +306,7 @@ def _personal_rows(
     evidence: NDArray[np.int64],
     similarities: NDArray[np.float32],
     history: _History,
+    source: str,
 ) -> pa.Table:
     """Rows of `HOMEPAGE` that show the items `rows` (u, k) to `users` (u,), in that order."""
     u, k = rows.shape
@@ -320,7 +332,7 @@ def _personal_rows(
         pa.array(rank + 1, pa.int32()),
         ids.take(pa.array(shown)),
         pa.array(scores.ravel()[there].astype(np.float64), pa.float64()),
-        pa.repeat(pa.scalar("two_tower"), len(shown)),
+        pa.repeat(pa.scalar(source), len(shown)),
         _reasons(shown, cited, history, shop.names),
         *(pa.ListArray.from_arrays(bounds, values) for values in lists),
     ]

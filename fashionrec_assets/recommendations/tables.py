@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from fashionrec_assets.storage.tables import Column, ForeignKey, Table
 
-SOURCES = ("two_tower", "popular")
+SOURCES = ("late_fusion", "two_tower", "popular")
 
 HOMEPAGE = Table(
     name="homepage",
@@ -21,7 +21,8 @@ HOMEPAGE = Table(
         Column(
             "score",
             "DOUBLE",
-            "two_tower: inner product of the user's and the item's vector; popular: shoppers who turned to the item",
+            "late_fusion: calibrated probability that the user, coming back, turns to the item; two_tower: inner "
+            "product of the user's and the item's vector; popular: shoppers who turned to the item",
         ),
         Column("source", "VARCHAR", "what put the item here", values=SOURCES),
         Column("reason", "VARCHAR", "one sentence that says no more than the evidence does"),

@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from tenacity import RetryCallState, retry, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from fashionrec_assets.settings import StorageSettings
-from fashionrec_assets.storage.tables import Table, quote
+from fashionrec_assets.storage.tables import Table, literal, quote
 
 Connection = duckdb.DuckDBPyConnection
 
@@ -172,8 +172,16 @@ def one_row(connection: Connection, sql: str, parameters: Sequence[Any] = ()) ->
 
 
 def replace_rows(connection: Connection, table: Table, rows: pa.Table) -> None:
-    """Make `rows` the whole content of `table`. Call inside `Warehouse.writer`."""
-    connection.execute(f"DELETE FROM {quote(table.name)}")
+    """Make `rows` the whole content of `table`. Call inside `Warehouse.writer`.
+
+    The table is made anew where its columns are those of an earlier version of the declaration.
+    """
+    there = connection.execute(f"SELECT name FROM pragma_table_info({literal(table.name)})").fetchall()
+    if [row[0] for row in there] == list(table.column_names):
+        connection.execute(f"DELETE FROM {quote(table.name)}")
+    else:
+        connection.execute(f"DROP TABLE IF EXISTS {quote(table.name)}")
+        connection.execute(table.ddl())
     insert_rows(connection, table, rows)
 
 

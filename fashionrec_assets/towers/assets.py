@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import dagster as dg
 import numpy as np
 
 from fashionrec_assets.catalog.event_log import BEHAVIOURS
-from fashionrec_assets.catalog.reading import cuts, event_log, launched, training_rows
+from fashionrec_assets.catalog.reading import Cuts, cuts, event_log, launched, training_rows
 from fashionrec_assets.plots import line_plot
 from fashionrec_assets.resources.glue import ShopParam, asset_spec, materialized, picture
 from fashionrec_assets.resources.shop import Made, Shop, StageRun
@@ -23,7 +24,15 @@ from fashionrec_assets.settings import digest
 from fashionrec_assets.storage import ledger
 from fashionrec_assets.storage.buckets import VECTOR_COLUMNS, vector_rows
 from fashionrec_assets.storage.ledger import ModelPlan, Stage
-from fashionrec_assets.towers.reading import CATEGORIES, VECTOR_STORE, item_features
+from fashionrec_assets.towers.reading import (
+    CATEGORIES,
+    EVALUATION,
+    SELECTION,
+    SERVED,
+    VECTOR_STORE,
+    item_features,
+    user_profiles,
+)
 
 if TYPE_CHECKING:
     from fashionrec_assets.towers.artifact import TwoTower
@@ -32,15 +41,24 @@ if TYPE_CHECKING:
 MODEL = Stage(
     "two_tower_model",
     "model",
-    version="1",
-    settings=("two_tower", "seed", "splits", "evaluation.target_behaviours"),
+    version="2",
+    settings=(
+        "two_tower",
+        "seed",
+        "source",
+        "splits",
+        "catalog.session_gap_minutes",
+        "evaluation.target_behaviours",
+    ),
 )
+MODELS = (SELECTION, EVALUATION, SERVED)
+CURVE = "curve.json"
 VECTORS = Stage(
     "item_vectors",
     "item",
-    version="1",
+    version="2",
     rows="SELECT * FROM items",
-    reads=CATEGORIES,
+    reads=(*CATEGORIES, "price", "launched_at"),
     upstream=("text_embeddings", "image_embeddings"),
 )
 
@@ -49,19 +67,20 @@ VECTORS = Stage(
     **asset_spec(
         MODEL,
         group="towers",
-        deps=["interactions", "splits", "text_embeddings", "image_embeddings"],
+        deps=["interactions", "users", "items", "splits", "text_embeddings", "image_embeddings"],
         kinds={"pytorch"},
     )
 )
 def two_tower_model(shop: ShopParam) -> dg.MaterializeResult:
-    """The session-aware two-tower model, trained on the events before the test days.
+    """The session-aware two-tower model, three times: before validation, before test, and up to now.
 
-    The number of epochs is chosen on the validation days by a model that saw only what came before them.
+    The first chooses the number of epochs on the validation days, the second is what reports measure on the test days,
+    the third is served.
     """
     with shop.stage(MODEL) as run:
         version = shop.version_or_none(MODEL.name)
         planned = run.plan_model(
-            training_rows(shop, before=cuts(shop).test),
+            training_rows(shop, before=_newest(shop, cuts(shop))),
             tolerance=shop.settings.two_tower.retrain_share,
             exists=version is not None,
             text=shop.model_id("text_model"),
@@ -73,13 +92,14 @@ def two_tower_model(shop: ShopParam) -> dg.MaterializeResult:
         elif planned.gone and version is not None:
             _forget(shop, planned, version)
         shop.artifacts.prune(MODEL.name, [shop.version(MODEL.name)])
-        curve = json.loads((shop.current(MODEL.name) / "curve.json").read_text("utf-8"))
+        curve = json.loads((shop.current(MODEL.name) / CURVE).read_text("utf-8"))
         return materialized(
             run,
             model_id=shop.model_id(MODEL.name),
             epochs=curve["epochs"],
-            best_validation_ndcg=max((epoch["ndcg"] for epoch in curve["selection"]), default=None),
-            training_seconds=round(sum(epoch["seconds"] for epoch in curve["selection"] + curve["final"]), 1),
+            best_validation_ndcg=max((epoch["ndcg"] for epoch in curve[SELECTION]), default=None),
+            training_seconds=round(sum(epoch["seconds"] for name in MODELS for epoch in curve[name]), 1),
+            started_from=curve["start"] or "scratch",
             changed_share_since_training=0.0 if fitted else round(planned.share, 4),
             learning_curve=picture(_plot(curve), "training loss and validation NDCG by epoch"),
         )
@@ -96,7 +116,7 @@ def two_tower_model(shop: ShopParam) -> dg.MaterializeResult:
 def item_vectors(shop: ShopParam) -> dg.MaterializeResult:
     """One vector per item from the item tower, for inner-product search with user vectors."""
     with shop.stage(VECTORS) as run:
-        folder = shop.current(MODEL.name)
+        folder = shop.current(MODEL.name) / SERVED
         store = shop.store(VECTOR_STORE, VECTOR_COLUMNS)
         plan = run.plan(present=store.keys(), model=shop.model_id(MODEL.name))
         model: TwoTower | None = None
@@ -116,6 +136,11 @@ def item_vectors(shop: ShopParam) -> dg.MaterializeResult:
         return materialized(run, rows=len(store.keys()), dimension=shop.settings.two_tower.dim)
 
 
+def _newest(shop: Shop, split: Cuts) -> int:
+    """UTC seconds: what happened from then on reaches none of the models."""
+    return split.end if shop.settings.two_tower.refit else split.test
+
+
 def _train(shop: Shop, run: StageRun, planned: ModelPlan) -> FittedTwoTower:
     from fashionrec_assets.towers.training import fit_two_tower
     from fashionrec_assets.towers.validation import validation_ndcg
@@ -123,6 +148,7 @@ def _train(shop: Shop, run: StageRun, planned: ModelPlan) -> FittedTwoTower:
     settings, split = shop.settings, cuts(shop)
     log = event_log(shop)
     features = item_features(shop, log.item_ids.tolist())
+    profiles = user_profiles(shop, log.user_ids.tolist())
     targets = np.isin(log.behaviours, [BEHAVIOURS.index(name) for name in settings.evaluation.target_behaviours])
     window = log.select(targets).between(split.validation, split.test)
     history = log.between(None, split.validation)
@@ -130,40 +156,81 @@ def _train(shop: Shop, run: StageRun, planned: ModelPlan) -> FittedTwoTower:
 
     def judge(model: TwoTower) -> float:
         return validation_ndcg(
-            model, history, window, features, on_sale=on_sale, as_of=split.validation, seed=settings.seed
+            model,
+            history,
+            window,
+            features,
+            on_sale=on_sale,
+            as_of=split.validation,
+            profiles=profiles,
+            seed=settings.seed,
         )
 
-    content = {name: shop.digest(name) for name in ("text_embeddings", "image_embeddings")}
+    start, starts = _starts(shop, planned)
+    content = {name: shop.digest(name) for name in ("text_embeddings", "image_embeddings", "items")}
+    made_of = {"rows": planned.plan.todo, "code": planned.plan.code_fp, "start": start, **content}
     fitted = fit_two_tower(
         history,
         log.between(None, split.test),
         features,
         settings.two_tower,
         seed=settings.seed,
-        data_digest=digest({"rows": planned.plan.todo, "code": planned.plan.code_fp, **content}),
+        data_digest=digest({**made_of, "users": shop.version("users_file")}),
         evaluate=judge,
+        full=log.between(None, split.end) if settings.two_tower.refit else None,
+        profiles=profiles,
+        session_gap=settings.catalog.session_gap_minutes * 60,
+        starts=starts,
+        checkpoints=shop.spill / MODEL.name,
         progress=run.progress,
     )
-    version = fitted.model.model_id
-    with shop.artifacts.write(MODEL.name, version) as folder:
-        fitted.model.save(folder)
-        curves = {"epochs": fitted.epochs, "selection": fitted.chosen.curve, "final": fitted.final.curve}
-        (folder / "curve.json").write_text(json.dumps(curves, default=asdict, indent=2), "utf-8")
+    served = fitted.served or fitted.evaluation
+    with shop.artifacts.write(MODEL.name, served.model.model_id) as folder:
+        curves: dict[str, Any] = {"epochs": fitted.epochs, "start": start, "code": planned.plan.code_fp, SERVED: []}
+        for name, trained in ((SELECTION, fitted.selection), (EVALUATION, fitted.evaluation), (SERVED, served)):
+            trained.model.save(folder / name)
+            curves[name] = [] if trained is fitted.evaluation and name == SERVED else trained.curve
+        (folder / CURVE).write_text(json.dumps(curves, default=asdict, indent=2), "utf-8")
     with shop.warehouse.writer() as connection:
-        ledger.record_model(connection, planned, version)
+        ledger.record_model(connection, planned, served.model.model_id)
+    shutil.rmtree(shop.spill / MODEL.name, ignore_errors=True)
     return fitted
 
 
+def _starts(shop: Shop, planned: ModelPlan) -> tuple[str | None, dict[str, TwoTower]]:
+    """The version in force and its models, if training may go on from them: only data changed, and no cut moved back.
+
+    A full refresh begins from the beginning.
+    """
+    from fashionrec_assets.towers.artifact import TwoTower
+
+    version = shop.version_or_none(MODEL.name)
+    if version is None or shop.rebuild or not shop.settings.two_tower.warm_start:
+        return None, {}
+    folder = shop.artifacts.folder(MODEL.name, version)
+    if json.loads((folder / CURVE).read_text("utf-8")).get("code") != planned.plan.code_fp:
+        return None, {}
+    models = {name: TwoTower.load(folder / name) for name in MODELS}
+    split = cuts(shop)
+    latest = {SELECTION: split.validation, EVALUATION: split.test, SERVED: split.end}
+    if any(model.cut > latest[name] for name, model in models.items()):
+        return None, {}
+    return version, models
+
+
 def _forget(shop: Shop, planned: ModelPlan, version: str) -> None:
-    """Take deleted items out of the model's vocabulary; everyone else's vector stays as it is."""
+    """Take deleted items out of the models' vocabularies; everyone else's vector stays as it is."""
     from fashionrec_assets.towers.artifact import TwoTower
 
     old = shop.artifacts.folder(MODEL.name, version)
-    model = TwoTower.load(old).forget(np.asarray(planned.gone, dtype=np.str_))
-    renamed = f"{model.model_id}.{digest(model.item_ids.tolist())[:8]}"
+    gone = np.asarray(planned.gone, dtype=np.str_)
+    models = {name: TwoTower.load(old / name).forget(gone) for name in MODELS}
+    served = models[SERVED]
+    renamed = f"{served.model_id}.{digest(served.item_ids.tolist())[:8]}"
     with shop.artifacts.write(MODEL.name, renamed) as folder:
-        model.save(folder)
-        (folder / "curve.json").write_bytes((old / "curve.json").read_bytes())
+        for name, model in models.items():
+            model.save(folder / name)
+        (folder / CURVE).write_bytes((old / CURVE).read_bytes())
     with shop.warehouse.writer() as connection:
         ledger.forget_training_rows(connection, planned, renamed)
 
@@ -172,10 +239,11 @@ def _plot(curve: dict[str, Any]) -> bytes:
     return line_plot(
         {
             "training loss": {
-                "fit, before validation": [epoch["loss"] for epoch in curve["selection"]],
-                "refit, before test": [epoch["loss"] for epoch in curve["final"]],
+                "before validation": [epoch["loss"] for epoch in curve[SELECTION]],
+                "before test": [epoch["loss"] for epoch in curve[EVALUATION]],
+                "up to now": [epoch["loss"] for epoch in curve[SERVED]],
             },
-            "validation NDCG@20": {"fit": [epoch["ndcg"] for epoch in curve["selection"]]},
+            "validation NDCG@20": {"before validation": [epoch["ndcg"] for epoch in curve[SELECTION]]},
         },
         mark=curve["epochs"],
     )

@@ -1,7 +1,7 @@
-"""What the item tower reads about items, as arrays.
+"""What the towers read about items and users, as arrays.
 
-Belongs here: the array form of item features, their checks, and the vocabularies that turn category values into codes.
-Does not belong here: reading tables or vectors from storage (`assets.py` does), anything that is learned.
+Belongs here: the array forms, their checks, and what turns category values and numbers into codes. Does not belong
+here: reading tables or vectors from storage (`reading.py` does), anything that is learned.
 """
 
 from __future__ import annotations
@@ -11,6 +11,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fashionrec_assets.catalog.reading import ALWAYS
+
+AGE_EDGES: tuple[float, ...] = (1, 2, 3, 5, 7, 14, 30, 60, 120, 240, 480)
+"""Days on the shelf; the code of an age is 1 + its bucket."""
+PRICE_BUCKETS = 16
+DAY = 86_400
 
 
 @dataclass(frozen=True)
@@ -27,11 +34,15 @@ class ItemFeatures:
 
     `modalities`: name -> `Modality`; a missing row is replaced by a learned vector. `categories`: name -> str (n,), the
     values themselves ('' is unknown), because the model owns the codes: a value it never saw is unknown to it.
+    `price`: float64 (n,), NaN where unknown, or None where the shop's prices may not be read. `launched_at`: int64 (n,)
+    UTC seconds, `ALWAYS` where unknown, or None.
     """
 
     item_ids: NDArray[np.str_]
     modalities: Mapping[str, Modality] = field(default_factory=dict[str, Modality])
     categories: Mapping[str, NDArray[np.str_]] = field(default_factory=dict[str, "NDArray[np.str_]"])
+    price: NDArray[np.float64] | None = None
+    launched_at: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -46,6 +57,8 @@ class ItemFeatures:
         image: NDArray[np.float32] | None = None,
         has_image: NDArray[np.bool_] | None = None,
         categories: Mapping[str, Sequence[str | None] | NDArray[np.str_]] | None = None,
+        price: NDArray[np.float64] | None = None,
+        launched_at: NDArray[np.int64] | None = None,
     ) -> ItemFeatures:
         """Checked features. `text` (n, dt), `image` (n, di); without `has_*` every row counts as present.
 
@@ -75,7 +88,10 @@ class ItemFeatures:
             if len(filled) != len(ids):
                 raise ValueError(f"category {name!r} has {len(filled)} values for {len(ids)} items")
             columns[name] = filled
-        return cls(ids, modalities, columns)
+        for name, numbers in (("price", price), ("launched_at", launched_at)):
+            if numbers is not None and len(numbers) != len(ids):
+                raise ValueError(f"{name} has {len(numbers)} values for {len(ids)} items")
+        return cls(ids, modalities, columns, price, launched_at)
 
     def rows(self, item_ids: NDArray[np.str_]) -> NDArray[np.int64]:
         """Rows of `item_ids` here. Raises KeyError naming the first item that has no features."""
@@ -91,7 +107,61 @@ class ItemFeatures:
             self.item_ids[rows],
             {name: Modality(m.values[rows], m.present[rows]) for name, m in self.modalities.items()},
             {name: values[rows] for name, values in self.categories.items()},
+            None if self.price is None else self.price[rows],
+            None if self.launched_at is None else self.launched_at[rows],
         )
+
+
+@dataclass(frozen=True)
+class UserProfiles:
+    """What is known of users beside their events, in the order of the rows of an event log.
+
+    `columns`: name -> str (n_users,), '' where unknown. The model owns the codes, as it does for items.
+    """
+
+    columns: Mapping[str, NDArray[np.str_]] = field(default_factory=dict[str, "NDArray[np.str_]"])
+
+    @classmethod
+    def build(
+        cls,
+        *,
+        gender: Sequence[str | None] | None = None,
+        age: Sequence[int | None] | None = None,
+        city: Sequence[str | None] | None = None,
+    ) -> UserProfiles:
+        """Profiles from columns of a users table; an age becomes its decade."""
+        decades = None if age is None else [None if years is None else f"{years // 10 * 10}s" for years in age]
+        given = {"gender": gender, "age": decades, "city": city}
+        columns = {
+            name: np.asarray(["" if value is None else str(value) for value in values], dtype=np.str_)
+            for name, values in given.items()
+            if values is not None
+        }
+        return cls(columns)
+
+
+def price_edges(prices: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Inner quantiles of the known `prices` (n,): edges of up to `PRICE_BUCKETS` buckets. Empty if none is known."""
+    known = prices[np.isfinite(prices)]
+    if not len(known):
+        return np.zeros(0)
+    return np.unique(np.quantile(known, np.linspace(0, 1, PRICE_BUCKETS + 1)[1:-1]))
+
+
+def price_codes(prices: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.int64]:
+    """int64 (n,): 1 + the bucket of each price, 0 where it is unknown."""
+    known = np.isfinite(prices)
+    return np.where(known, 1 + np.searchsorted(edges, np.where(known, prices, 0), side="right"), 0).astype(np.int64)
+
+
+def age_codes(since: NDArray[np.int64], cut: int) -> NDArray[np.int64]:
+    """int64 (n,): 1 + the bucket of the age at `cut` (UTC seconds) of what is on the shelf `since` then.
+
+    0 where that is unknown (`ALWAYS`) or not before the cut: a new item has no age that training could have seen.
+    """
+    known = (since != ALWAYS) & (since < cut)
+    days = (cut - np.where(known, since, cut)) / DAY
+    return np.where(known, 1 + np.searchsorted(np.asarray(AGE_EDGES), days, side="right"), 0).astype(np.int64)
 
 
 def lookup(vocabulary: NDArray[np.str_], values: NDArray[np.str_]) -> NDArray[np.int64]:

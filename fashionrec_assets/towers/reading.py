@@ -5,23 +5,39 @@ Belongs here: names of stores, and the features of items as the item tower reads
 
 from __future__ import annotations
 
+import numpy as np
+
+from fashionrec_assets.catalog.reading import ALWAYS, users_file
+from fashionrec_assets.catalog.sources import open_source
 from fashionrec_assets.embeddings.reading import IMAGE_STORE, TEXT_STORE, vectors
 from fashionrec_assets.resources.shop import Shop
-from fashionrec_assets.towers.features import ItemFeatures
+from fashionrec_assets.storage.warehouse import scratch
+from fashionrec_assets.towers.features import ItemFeatures, UserProfiles
 
 CATEGORIES = ("product_type", "colour", "pattern", "section", "gender", "brand", "family_id")
 """The columns of `items` that the item tower embeds."""
 
+PROFILE = ("gender", "age", "city")
+"""The columns of `users` that the user tower embeds."""
+
 VECTOR_STORE = "item_vectors"
+
+SELECTION, EVALUATION, SERVED = "selection", "evaluation", "served"
+"""Folders of the artifact `two_tower_model`: fitted before validation, before test, and on everything up to now."""
 
 
 def item_features(shop: Shop, item_ids: list[str]) -> ItemFeatures:
-    """What the item tower reads of `item_ids` (sorted)."""
+    """What the item tower reads of `item_ids` (sorted).
+
+    Prices only where the catalog has them: one taken from the log is known only once somebody has paid it.
+    """
     with shop.warehouse.reader() as connection:
         rows = connection.execute(
-            f"SELECT {', '.join(CATEGORIES)} FROM items WHERE item_id IN (SELECT unnest(?)) ORDER BY item_id",
+            f"SELECT {', '.join(CATEGORIES)}, price, epoch(launched_at) FROM items "
+            "WHERE item_id IN (SELECT unnest(?)) ORDER BY item_id",
             [item_ids],
         ).fetchall()
+    prices = np.array([np.nan if row[-2] is None else row[-2] for row in rows], dtype=np.float64)
     text, image = vectors(shop, TEXT_STORE, item_ids), vectors(shop, IMAGE_STORE, item_ids)
     return ItemFeatures.build(
         item_ids,
@@ -30,4 +46,17 @@ def item_features(shop: Shop, item_ids: list[str]) -> ItemFeatures:
         image=image.values,
         has_image=image.present,
         categories={name: [row[at] for row in rows] for at, name in enumerate(CATEGORIES)},
+        price=None if open_source(shop.settings.source, shop.settings.raw).prices_in_log else prices,
+        launched_at=np.array([ALWAYS if row[-1] is None else int(row[-1]) for row in rows], dtype=np.int64),
     )
+
+
+def user_profiles(shop: Shop, user_ids: list[str]) -> UserProfiles:
+    """What the user tower reads of `user_ids` (sorted) beside their events."""
+    with scratch(shop.settings.storage, shop.spill) as connection:
+        rows = connection.execute(
+            f"SELECT {', '.join(PROFILE)} FROM read_parquet(?) WHERE user_id IN (SELECT unnest(?)) ORDER BY user_id",
+            [str(users_file(shop)), user_ids],
+        ).fetchall()
+    genders, ages, cities = ([row[at] for row in rows] for at in range(len(PROFILE)))
+    return UserProfiles.build(gender=genders, age=ages, city=cities)

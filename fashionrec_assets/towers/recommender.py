@@ -11,23 +11,35 @@ from numpy.typing import NDArray
 
 from fashionrec_assets.catalog.event_log import EventLog
 from fashionrec_assets.towers.artifact import TwoTower
-from fashionrec_assets.towers.features import ItemFeatures
+from fashionrec_assets.towers.features import ItemFeatures, UserProfiles
 
 
 class TwoTowerRecommender:
     """Inner products of user and item vectors, with exactly the vectors that an index would be given.
 
     `log` is the history that is known when recommending (any user, in any cut of the log); `features` must cover its
-    items; later events than `as_of` (UTC seconds) are refused, as in `TwoTower.user_vectors`.
+    items, and `profiles`, where there are any, its users; later events than `as_of` (UTC seconds) are refused, as in
+    `TwoTower.user_vectors`.
     """
 
     name: str = "two_tower"
 
-    def __init__(self, model: TwoTower, log: EventLog, features: ItemFeatures, *, as_of: int | None = None) -> None:
-        self.model, self.log, self.as_of = model, log, as_of
+    def __init__(
+        self,
+        model: TwoTower,
+        log: EventLog,
+        features: ItemFeatures,
+        *,
+        as_of: int | None = None,
+        profiles: UserProfiles | None = None,
+    ) -> None:
+        self.model, self.log, self.as_of, self.profiles = model, log, as_of, profiles
         self.item_vectors = model.item_vectors(features.take(features.rows(log.item_ids)))
+
+    def user_vectors(self, user_rows: NDArray[np.integer]) -> NDArray[np.float32]:
+        """float32 (len(user_rows), dim), as of the moment of recommending."""
+        return self.model.user_vectors(self.log, user_rows, self.item_vectors, as_of=self.as_of, profiles=self.profiles)
 
     def score(self, user_rows: NDArray[np.int32]) -> NDArray[np.float32]:
         """float32 (len(user_rows), n_items), finite."""
-        users = self.model.user_vectors(self.log, user_rows, self.item_vectors, as_of=self.as_of)
-        return users @ self.item_vectors.T
+        return self.user_vectors(user_rows) @ self.item_vectors.T

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fashionrec_assets.catalog.event_log import EventLog
 from fashionrec_assets.towers.artifact import TwoTower
-from fashionrec_assets.towers.features import ItemFeatures
+from fashionrec_assets.towers.features import ItemFeatures, UserProfiles
 from fashionrec_assets.towers.recommender import TwoTowerRecommender
 
 BLOCK = 512
@@ -25,6 +25,7 @@ def validation_ndcg(
     *,
     on_sale: NDArray[np.bool_],
     as_of: int,
+    profiles: UserProfiles | None = None,
     k: int = 20,
     most_users: int = 4000,
     seed: int = 0,
@@ -46,7 +47,7 @@ def validation_ndcg(
         pairs = pairs[np.isin(pairs // n, users)]
     if not len(users):
         return 0.0
-    recommender = TwoTowerRecommender(model, history, features, as_of=as_of)
+    recommender = TwoTowerRecommender(model, history, features, as_of=as_of, profiles=profiles)
     discounts = 1.0 / np.log2(np.arange(2, k + 2))
     offsets = history.offsets()
     total = 0.0

@@ -17,7 +17,8 @@ from fashionrec_assets.settings import Settings
 SMALL = {
     "clip": {"epochs": 1, "least_presented": 0, "batch_size": 32, "ablations": False},
     "two_tower": {"epochs": 1, "negatives": 64, "dim": 16},
-    "evaluation": {"bootstrap": 50},
+    "ranking": {"epochs": 2, "folds": 2, "windows": 1},
+    "evaluation": {"bootstrap": 50, "seeds": 1, "ablations": "off"},
     "storage": {"buckets": 4, "threads": 1},
 }
 

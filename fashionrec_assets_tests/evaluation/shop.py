@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fashionrec_assets.catalog.event_log import BEHAVIOURS, EventLog
-from fashionrec_assets.evaluation.protocol import ALWAYS_ON_SALE, Cuts, RankingTask, ranking_tasks
+from fashionrec_assets.catalog.event_log import BEHAVIOURS, Cuts, EventLog
+from fashionrec_assets.catalog.ranking_task import ALWAYS_ON_SALE, RankingTask, ranking_tasks
 
 DAY = 86_400
 CUTS = Cuts(8 * DAY, 10 * DAY, 12 * DAY)

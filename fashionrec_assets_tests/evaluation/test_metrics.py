@@ -6,16 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from fashionrec_assets.catalog.ranking_task import SLICES, ranking_task
 from fashionrec_assets.evaluation.metrics import (
     BadScoresError,
+    ListViews,
     coverage,
+    diversity,
     find_hits,
     novelty,
     rank,
     slice_metrics,
     top_k,
 )
-from fashionrec_assets.evaluation.protocol import SLICES, ranking_task
 from fashionrec_assets_tests.evaluation.shop import DAY, log_of, random_tasks
 
 
@@ -160,3 +162,25 @@ def test_progress_reaches_the_end():
     rank(task, Table(tied_scores(task)), 5, block=7, progress=lambda done, total: calls.append((done, total)))
     assert calls[-1] == (len(task.users), len(task.users))
     assert [done for done, _ in calls] == sorted(done for done, _ in calls)
+
+
+def test_diversity_is_the_mean_over_pairs():
+    text = np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 0.0], [0.0, 0.0]], np.float32)
+    views = ListViews(text, np.array([True, True, True, False]), np.array([7, 8, 7, -1]))
+    lists = np.array([[0, 1, 2], [0, 2, -1], [1, 3, -1], [-1, -1, -1]], np.int32)
+    found = diversity(views, lists, 3)
+    # Of the pairs (0, 1), (0, 2) and (1, 2) two are orthogonal, and of different types.
+    assert found["diversity_text"] == pytest.approx([2 / 3, 0.0, np.nan, np.nan], nan_ok=True)
+    assert found["diversity_type"] == pytest.approx([2 / 3, 0.0, np.nan, np.nan], nan_ok=True)
+
+
+def test_diversity_agrees_with_all_pairs():
+    rng = np.random.default_rng(0)
+    views = ListViews(rng.normal(size=(30, 4)).astype(np.float32), np.ones(30, bool), rng.integers(0, 4, 30))
+    lists = np.stack([rng.permutation(30)[:8] for _ in range(600)]).astype(np.int32)
+    found = diversity(views, lists, 5)
+    shown = lists[577, :5]
+    units = views.text / np.linalg.norm(views.text, axis=1, keepdims=True)
+    pairs = [(a, b) for at, a in enumerate(shown) for b in shown[at + 1 :]]
+    assert found["diversity_text"][577] == pytest.approx(np.mean([1 - units[a] @ units[b] for a, b in pairs]), abs=1e-6)
+    assert found["diversity_type"][577] == pytest.approx(np.mean([views.types[a] != views.types[b] for a, b in pairs]))

@@ -5,12 +5,17 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from fashionrec_assets.catalog.ranking_task import ranking_task
 from fashionrec_assets.evaluation.baselines.oracle import Oracle
+from fashionrec_assets.evaluation.behaviours import BehaviourScores
 from fashionrec_assets.evaluation.bootstrap import paired_difference
-from fashionrec_assets.evaluation.metrics import find_hits, rank, slice_metrics
-from fashionrec_assets.evaluation.protocol import ranking_task
+from fashionrec_assets.evaluation.metrics import ListViews, find_hits, rank, slice_metrics
+from fashionrec_assets.evaluation.ranking_figures import ModalityWeights
+from fashionrec_assets.evaluation.ranking_page import ranking_page
 from fashionrec_assets.evaluation.ranking_report import evaluate, number, signed
-from fashionrec_assets.evaluation.recommender import Entrant
+from fashionrec_assets.evaluation.recommender import Entrant, SeedRun
+from fashionrec_assets.evaluation.render import html
+from fashionrec_assets.evaluation.slices import fine_slices
 from fashionrec_assets.evaluation.tables import RANKING_REPORT
 from fashionrec_assets.settings import EvaluationSettings
 from fashionrec_assets_tests.evaluation.shop import DAY, log_of, random_tasks
@@ -173,3 +178,108 @@ def test_numbers_are_printed_like_a_table(value, text):
 
 def test_differences_carry_their_sign():
     assert (signed(0.01), signed(-0.01), signed(0.0)) == ("+.0100", "−.0100", "+.0000")
+
+
+@pytest.fixture(scope="module")
+def fused(task):
+    """Late fusion beside the two-tower model, with everything a report can be given."""
+    both = [
+        Entrant(Noisy.of(task, "late_fusion", 0.1, 4), 3.0, "Late fusion", is_baseline=False, fit_growth=5 << 20),
+        *entrants(task, 0.5, 2.0),
+    ]
+    rng = np.random.default_rng(0)
+    views = ListViews(
+        rng.normal(size=(task.n_items, 3)).astype(np.float32), np.ones(task.n_items, bool), np.arange(task.n_items) % 4
+    )
+    chance = rng.uniform(0, 0.3, 500)
+    return evaluate(
+        task,
+        both,
+        SETTINGS,
+        seed=1,
+        extra_seeds=[SeedRun("two_tower", 2, Noisy.of(task, "two_tower", 0.5, 9))],
+        behaviour_scores=[
+            BehaviourScores(
+                "late_fusion", "Late fusion", "candidates", {"buy": (chance, rng.uniform(size=500) < chance)}
+            )
+        ],
+        modality_weights=ModalityWeights("The model", ("text", "id"), {"Warm": (3, np.array([0.25, 0.75]))}),
+        views=views,
+    )
+
+
+def test_both_models_are_held_against_all_others(fused):
+    assert fused.models == ("late_fusion", "two_tower")
+    assert fused.model == "late_fusion"
+    figures = fused.figures()
+    assert figures["ranking.late_fusion.minus.blend.ndcg@10"] > 0
+    assert figures["ranking.late_fusion.minus.two_tower.ndcg@10"] > 0
+    assert figures["ranking.two_tower.minus.blend.ndcg@10"] > 0
+    assert "Late fusion beats Tuned blend" in fused.verdicts[0].text
+    assert any("Two-tower beats Tuned blend" in verdict.text for verdict in fused.verdicts)
+
+
+def test_the_best_baseline_is_named_where_it_is_another(task):
+    better = [*entrants(task, 0.1, 2.0), Entrant(Noisy.of(task, "lambdamart", 0.8, 5), 0.1, "LambdaMART")]
+    report = evaluate(task, better, SETTINGS)
+    assert "Two-tower beats Tuned blend on" in report.verdicts[0].text
+    assert "Two-tower beats LambdaMART (the best baseline here) on" in report.verdicts[1].text
+
+
+def test_fine_slices_have_figures_of_their_own(task, fused):
+    name = "popularity_tail"
+    ours = next(e for e in entrants(task, 0.5, 2.0) if e.name == "two_tower").recommender
+    mine = slice_metrics(task, find_hits(task, rank(task, ours, 10)), fine_slices(task)[name], [10])
+    row = fused.row("two_tower", name, "ndcg", 10)
+    assert row.value == pytest.approx(mine.values["ndcg", 10].mean())
+    assert (row.users, row.targets) == (len(mine.rows), mine.targets)
+    assert fused.row("two_tower", name, "ndcg", 5) is None
+    assert name not in fused.slices
+    assert name in fused.all_slices
+
+
+def test_training_runs_have_a_mean_and_a_deviation(task, fused):
+    figures = fused.figures()
+    own, other = (
+        evaluate(task, [Entrant(Noisy.of(task, "two_tower", 0.5, seed), 0.0, is_baseline=False)], SETTINGS).figures()
+        for seed in (1, 9)
+    )
+    values = [run["ranking.two_tower.ndcg@10"] for run in (own, other)]
+    assert figures["ranking.two_tower.seeds.ndcg@10.mean"] == pytest.approx(np.mean(values))
+    assert figures["ranking.two_tower.seeds.ndcg@10.deviation"] == pytest.approx(np.std(values, ddof=1))
+    assert figures["ranking.two_tower.seeds.cold.recall@10.runs"] == 2
+    assert not any("late_fusion.seeds" in key for key in figures)
+    assert any("2 training runs of Two-tower" in verdict.text for verdict in fused.verdicts)
+
+
+def test_lists_behaviours_and_costs_are_in_the_flat_forms(fused):
+    figures = fused.figures()
+    for key in (
+        "ranking.two_tower.diversity_text@10",
+        "ranking.two_tower.diversity_type@5.low",
+        "ranking.late_fusion.behaviour.buy.auc",
+        "ranking.late_fusion.behaviour.buy.calibration_error",
+    ):
+        assert np.isfinite(figures[key]), key
+    growth = {record["method"]: record["fit_growth_mb"] for record in fused.records()}
+    assert growth["late_fusion"] == 5
+    assert growth["blend"] is None
+
+
+def test_the_page_has_every_closer_look(fused):
+    page = ranking_page(fused)
+    titles = [section.title for section in page.sections]
+    assert {
+        "By length of the history",
+        "By age of the item",
+        "By popularity of the item",
+        "Late fusion against each method",
+        "Two-tower against each method",
+        "By seed",
+        "Probabilities of behaviours",
+        "What item vectors are made of",
+    } <= set(titles)
+    text = html(page)
+    assert "Two-tower, mean of 2" in text
+    assert "Type diversity@10" in text
+    assert "5 MiB" in text

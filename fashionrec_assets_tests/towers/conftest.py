@@ -90,8 +90,10 @@ def planted_features() -> ItemFeatures:
     has_image = rng.random(ITEMS) < 0.7
     has_image[[COLD, TWIN]] = True
     image[~has_image] = np.nan
+    price = rng.lognormal(size=ITEMS)
+    price[[7, 8]], price[COLD] = np.nan, price[TWIN]
     ids = [f"i{k:04}" for k in range(ITEMS)]
-    return ItemFeatures.build(ids, text=text, image=image, has_image=has_image, categories={"kind": kinds})
+    return ItemFeatures.build(ids, text=text, image=image, has_image=has_image, categories={"kind": kinds}, price=price)
 
 
 def ndcg_at_5(scores: NDArray[np.float32], targets: NDArray[np.int32]) -> float:

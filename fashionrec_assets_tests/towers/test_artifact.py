@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -37,6 +38,7 @@ def test_the_id_names_the_recipe() -> None:
     settings = TwoTowerSettings()
     base = two_tower_id(settings, 1, "d")
     assert base == two_tower_id(settings.model_copy(update={"retrain_share": 0.5}), 1, "d")
+    assert base == two_tower_id(settings.model_copy(update={"refit": False}), 1, "d")
     others = [two_tower_id(settings, 2, "d"), two_tower_id(settings, 1, "e")]
     others.append(two_tower_id(settings.model_copy(update={"dim": 32}), 1, "d"))
     assert len({base, *others}) == 4
@@ -47,7 +49,8 @@ def test_forgotten_items_leave_no_trace_and_move_nobody(world, trained, tmp_path
     forgotten = model.forget(world.log.item_ids[[*gone, world.cold]])
     assert forgotten.model_id == model.model_id
     assert not np.isin(world.log.item_ids[gone], forgotten.item_ids).any()
-    assert len(forgotten.item_ids) == len(forgotten.popularity) == len(model.item_ids) - 2
+    for column in (forgotten.item_ids, forgotten.popularity, forgotten.first_seen):
+        assert len(column) == len(model.item_ids) - 2
     assert forgotten.module.items.id.weight.shape[0] == model.module.items.id.weight.shape[0] - 2
     before, after = model.item_vectors(world.features), forgotten.item_vectors(world.features)
     kept = ~np.isin(np.arange(world.items), gone)
@@ -66,6 +69,7 @@ def test_items_the_model_never_saw_get_vectors(world, trained) -> None:
         image=image.values[[world.cold, 0]],
         has_image=image.present[[world.cold, 0]],
         categories={"kind": [str(world.features.categories["kind"][world.cold]), "never seen"]},
+        price=np.array([world.features.price[world.cold], np.nan]),
     )
     vectors = trained.model.item_vectors(new)
     assert np.allclose(vectors[0], trained.model.item_vectors(world.features)[world.cold], atol=1e-6)
@@ -75,6 +79,8 @@ def test_items_the_model_never_saw_get_vectors(world, trained) -> None:
 def test_features_must_hold_what_the_model_was_trained_with(world, trained) -> None:
     with pytest.raises(ValueError, match="trained with 'text'"):
         trained.model.item_vectors(ItemFeatures.build(["1"], categories={"kind": ["kind1"]}))
+    with pytest.raises(ValueError, match="trained with prices"):
+        trained.model.item_vectors(replace(world.features, price=None))
 
 
 def test_users_without_history_get_a_sensible_vector(world, trained) -> None:
@@ -84,6 +90,25 @@ def test_users_without_history_get_a_sensible_vector(world, trained) -> None:
     assert np.isfinite(scores).all() and np.allclose(scores[0], scores[1], atol=1e-6)
     best = np.argsort(-scores[0, : world.warm])[: world.entries // 2]
     assert (best < world.entries).all()
+
+
+def test_a_head_answers_for_pairs_and_the_funnel_multiplies(world, trained) -> None:
+    model = trained.model
+    items = model.item_vectors(world.features)
+    users = model.user_vectors(world.past, np.arange(6), items, as_of=world.cut)
+    assert model.tasks == ("cart_or_fav", "buy")
+    found = model.behaviour_probabilities(users, items)
+    assert set(found) == {"engaged", *model.tasks}
+    assert np.allclose(found["engaged"].sum(axis=1), 1, atol=1e-4)
+    order = np.argsort(-found["engaged"], axis=1, kind="stable")
+    assert np.array_equal(order[:, 0], np.argmax(users @ items.T, axis=1))
+    pairs = model.conversion(users, items[:6])
+    for task in model.tasks:
+        assert ((pairs[task] > 0) & (pairs[task] < 1)).all()
+        diagonal = np.arange(6)
+        assert np.allclose(
+            found[task][diagonal, diagonal], found["engaged"][diagonal, diagonal] * pairs[task], atol=1e-6
+        )
 
 
 def test_vectors_do_not_depend_on_who_is_asked_for_together(world, trained) -> None:

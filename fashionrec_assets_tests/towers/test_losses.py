@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from fashionrec_assets.towers.losses import NegativeSampler, sampled_softmax
+from fashionrec_assets.towers.losses import bpr, gbce, infonce, sampled_softmax
+from fashionrec_assets.towers.negatives import NegativeSampler
 
 FREQUENCY = np.array([0, 50, 20, 10, 5, 5, 4, 3, 2, 1])
 
@@ -55,3 +56,33 @@ def test_excluded_candidates_do_not_count() -> None:
     positive, negative = torch.tensor([1.0]), torch.tensor([[5.0, 0.0]])
     loss = sampled_softmax(positive, negative, torch.zeros(2), torch.tensor([[True, False]]))
     assert float(loss) == pytest.approx(np.log1p(np.exp(-1.0)), rel=1e-5)
+
+
+NONE = torch.zeros(1, 2, dtype=torch.bool)
+
+
+def test_infonce_is_cross_entropy_over_the_candidates() -> None:
+    logits = torch.tensor([[2.0, 1.0, -1.0]])
+    expected = torch.nn.functional.cross_entropy(logits, torch.tensor([0]))
+    assert float(infonce(logits[:, 0], logits[:, 1:], NONE)) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_bpr_averages_over_the_pairs_that_count() -> None:
+    positive, negative = torch.tensor([1.0]), torch.tensor([[0.0, 5.0]])
+    alone = float(bpr(positive, negative, torch.tensor([[False, True]])))
+    assert alone == pytest.approx(np.log1p(np.exp(-1.0)), rel=1e-5)
+    both = float(bpr(positive, negative, NONE))
+    assert both == pytest.approx((np.log1p(np.exp(-1.0)) + np.log1p(np.exp(4.0))) / 2, rel=1e-5)
+
+
+def test_gbce_calibrates_the_positive_by_the_sampling_rate() -> None:
+    positive, negative = torch.tensor([0.0]), torch.tensor([[0.0, 0.0]])
+
+    def share_of_the_positive(rate: float, calibration: float) -> float:
+        loss = gbce(positive, negative, NONE, sampling_rate=rate, calibration=calibration)
+        return float(3 * loss / np.log(2) - 2)
+
+    assert share_of_the_positive(0.1, 0.0) == pytest.approx(1, rel=1e-5)
+    assert share_of_the_positive(0.1, 1.0) == pytest.approx(0.1, rel=1e-5)
+    assert share_of_the_positive(0.1, 0.75) == pytest.approx(0.1 * (0.75 * (1 - 10) + 10), rel=1e-5)
+    assert share_of_the_positive(1.0, 0.75) == pytest.approx(1, rel=1e-5)

@@ -5,6 +5,7 @@ import numpy as np
 from fashionrec_assets.catalog.event_log import EventLog
 from fashionrec_assets.towers.sequences import (
     first_encounters,
+    furthest,
     gap_codes,
     next_wanted,
     serving_batches,
@@ -54,6 +55,27 @@ def test_every_new_item_is_a_target_once_unless_it_opens_a_later_window() -> Non
     batches = training_batches(log, history=50, batch_size=2, new_only=True, rng=rng)
     targets = np.concatenate([b.targets[b.targets >= 0] for b in batches])
     assert sorted(targets) == sorted(log.items)
+
+
+def test_sessions_are_counted_and_the_question_has_a_time() -> None:
+    log = log_of([(3, 100), (5, 160), (7, 90_000)])
+    rng = np.random.default_rng(0)
+    (batch,) = training_batches(log, history=10, batch_size=4, new_only=True, rng=rng)
+    assert batch.sessions.tolist() == [[-1, 0, 0]]
+    assert batch.gap_after.tolist() == [[0, *gap_codes(np.array([60, 89_840]))]]
+    assert batch.target_times.tolist() == [[100, 160, 90_000]]
+    (batch,) = serving_batches(log, np.array([0]), history=10, batch_size=4, as_of=90_060)
+    assert batch.sessions.tolist() == [[-1, 0, 0, 1]]
+    assert batch.gap_after.tolist() == [[0, 0, 0, *gap_codes(np.array([60]))]]
+    (wide,) = serving_batches(log, np.array([0]), history=10, batch_size=4, session_gap=10**6)
+    assert wide.sessions.tolist() == [[-1, 0, 0, 0]]
+
+
+def test_the_furthest_behaviour_from_an_event_on() -> None:
+    columns = [0, 0, 0, 0, 1], [4, 4, 4, 5, 4], [1, 2, 3, 4, 5], [0, 3, 1, 0, 2]
+    log = EventLog.build(["a", "b"], [f"i{k}" for k in range(9)], *columns)
+    assert furthest(log).tolist() == [3, 3, 1, 0, 2]
+    assert len(furthest(log.between(None, 0))) == 0
 
 
 def test_the_next_wanted_event_is_the_same_users() -> None:

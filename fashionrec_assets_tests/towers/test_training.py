@@ -7,9 +7,17 @@ import pytest
 
 from fashionrec_assets.catalog.event_log import EventLog
 from fashionrec_assets.towers.artifact import TwoTower
-from fashionrec_assets.towers.features import ItemFeatures
+from fashionrec_assets.towers.features import ItemFeatures, UserProfiles
+from fashionrec_assets.towers.feedback import Feedback
 from fashionrec_assets.towers.recommender import TwoTowerRecommender
-from fashionrec_assets.towers.training import TrainingError, fit_two_tower, train_two_tower
+from fashionrec_assets.towers.training import (
+    TrainedTwoTower,
+    TrainingError,
+    epochs_for,
+    fit_two_tower,
+    train_two_tower,
+)
+from fashionrec_assets_tests.towers.conftest import WARM
 
 
 def outputs(model: TwoTower, world) -> np.ndarray:
@@ -60,14 +68,134 @@ def test_early_stopping_keeps_the_best_epoch_and_the_refit_runs_that_long(world)
         seed=1,
         data_digest="d",
         evaluate=evaluate,
+        full=world.log,
         progress=lambda done, total: calls.append((done, total)),
     )
     assert fitted.epochs == 2
-    assert [point.ndcg for point in fitted.chosen.curve] == [0.1, 0.3, 0.2, 0.25]
-    assert np.array_equal(outputs(fitted.chosen.model, world), kept[1])
-    assert [point.epoch for point in fitted.final.curve] == [1, 2]
-    assert fitted.model.model_id != fitted.chosen.model.model_id
-    assert calls[-1] == (6, 6) and all(done <= total for done, total in calls)
+    assert [point.ndcg for point in fitted.selection.curve] == [0.1, 0.3, 0.2, 0.25]
+    assert np.array_equal(outputs(fitted.selection.model, world), kept[1])
+    assert fitted.served is not None
+    for trained in (fitted.evaluation, fitted.served):
+        assert [point.epoch for point in trained.curve] == [1, 2]
+    models = [trained.model.model_id for trained in (fitted.selection, fitted.evaluation, fitted.served)]
+    assert len(set(models)) == 3
+    assert calls[-1] == (8, 8) and all(done <= total for done, total in calls)
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(world, tmp_path) -> None:
+    settings = world.settings.model_copy(update={"epochs": 3, "negatives": 20, "hard_negatives": 4})
+
+    def train(progress=lambda done, total: None, checkpoint=None) -> TrainedTwoTower:
+        return train_two_tower(
+            world.past,
+            world.features,
+            settings,
+            seed=1,
+            data_digest="d",
+            evaluate=lambda model: 0.0,
+            progress=progress,
+            checkpoint=checkpoint,
+        )
+
+    def kill(done: int, total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(kill, tmp_path / "state.safetensors")
+    ran: list[int] = []
+    resumed = train(lambda done, total: ran.append(done), tmp_path / "state.safetensors")
+    undisturbed = train()
+    assert ran == [3]
+    assert np.array_equal(outputs(resumed.model, world), outputs(undisturbed.model, world))
+    assert [c.loss for c in resumed.curve] == [c.loss for c in undisturbed.curve]
+
+
+def test_a_warm_start_goes_on_where_the_model_before_it_was(world, trained) -> None:
+    settings = world.settings.model_copy(update={"warm_start": 0.2})
+    earlier = trained.model.forget(world.log.item_ids[[3]])
+    assert epochs_for(settings, warm=True) == 1
+    given = {"seed": 1, "data_digest": "d", "epochs": 1}
+    warm = train_two_tower(world.past, world.features, settings, start=earlier, **given)
+    cold = train_two_tower(world.past, world.features, settings, **given)
+    assert warm.curve[0].loss < 0.8 * cold.curve[0].loss
+    with pytest.raises(ValueError, match="later events"):
+        train_two_tower(world.past, world.features, settings, start=replace(earlier, cut=earlier.cut + 86_400), **given)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"loss": "infonce"}, {"loss": "bpr"}, {"loss": "gbce"}, {"fusion": "concat"}, {"query_gap": True}],
+)
+def test_every_loss_and_fusion_learns_the_rule(world, change) -> None:
+    settings = world.settings.model_copy(update=change)
+    model = train_two_tower(world.past, world.features, settings, seed=5, data_digest="d").model
+    assert world.ndcg(model) > 0.25
+    _, shares = model.modality_weights(world.features)
+    assert np.allclose(shares.sum(axis=1), 1, atol=1e-5)
+
+
+def test_hidden_views_and_no_session_still_learn(world) -> None:
+    change = {"modality_dropout": 0.2, "session_aware": False, "query_gap": False, "fusion": "mean"}
+    settings = world.settings.model_copy(update=change)
+    model = train_two_tower(world.past, world.features, settings, seed=5, data_digest="d").model
+    assert model.module.users.intent is None and model.module.users.gap_after is None
+    assert world.ndcg(model) > 0.25
+
+
+def test_one_behaviour_leaves_no_heads_and_feedback_makes_one(world) -> None:
+    settings = world.settings.model_copy(update={"epochs": 1})
+    bought = replace(world.past, behaviours=np.full(len(world.past), 3, np.int8))
+    plain = train_two_tower(bought, world.features, settings, seed=1, data_digest="d")
+    assert plain.model.tasks == () and not list(plain.model.module.heads.parameters())
+    rows = np.arange(20)
+    feedback = Feedback(rows, rows, rows % 2 == 0)
+    told = train_two_tower(bought, world.features, settings, seed=1, data_digest="d", feedback=feedback)
+    assert told.model.tasks == () and 0 < told.curve[0].tasks["helpful"] < 1
+
+
+def test_a_head_learns_what_users_go_on_to_buy(world) -> None:
+    """The first half of the catalog is bought whenever it is looked at, the other half never."""
+    past = world.past
+    columns = [[*old.tolist(), *more.tolist()] for old, more in _bought_later(past)]
+    log = EventLog.build(past.user_ids.tolist(), past.item_ids.tolist(), *columns)
+    model = train_two_tower(log, world.features, world.settings, seed=1, data_digest="d").model
+    items = model.item_vectors(world.features)
+    users = model.user_vectors(log, np.arange(world.warm), items)
+    buys = model.conversion(users, items[: world.warm])["buy"]
+    half = world.warm // 2
+    assert buys[:half].mean() > 0.8 and buys[half:].mean() < 0.2
+
+
+def _bought_later(past: EventLog) -> list[tuple[np.ndarray, np.ndarray]]:
+    bought = past.items < WARM // 2
+    return [
+        (past.users, past.users[bought]),
+        (past.items, past.items[bought]),
+        (past.times, past.times[bought] + 1),
+        (np.zeros_like(past.behaviours), np.full(int(bought.sum()), 3)),
+    ]
+
+
+def test_a_profile_moves_who_is_unknown_more_than_who_is_known(world) -> None:
+    """Users who entered with one of the first six items are of one city, the others of another."""
+    offsets = world.past.offsets()
+    first = np.array([world.past.items[o] if o < len(world.past) else 0 for o in offsets[:-1]])
+    city = np.where(first < world.entries // 2, "north", "south")
+    city[world.users :] = ["north", "south"]
+    profiles = UserProfiles.build(city=city.tolist())
+    settings = world.settings
+    model = train_two_tower(world.past, world.features, settings, seed=1, data_digest="d", profiles=profiles).model
+    recommender = TwoTowerRecommender(model, world.past, world.features, as_of=world.cut, profiles=profiles)
+    north, south = recommender.score(np.array([world.users, world.users + 1]))
+    half = world.entries // 2
+    assert north[:half].mean() > north[half : world.entries].mean()
+    assert south[:half].mean() < south[half : world.entries].mean()
+    swapped = UserProfiles.build(city=np.where(city == "north", "south", "north").tolist())
+    rows = np.array([0, 1, 2, world.users, world.users + 1])
+    moved = TwoTowerRecommender(model, world.past, world.features, as_of=world.cut, profiles=swapped)
+    shift = np.linalg.norm(recommender.user_vectors(rows) - moved.user_vectors(rows), axis=1)
+    assert shift[:3].max() < shift[3:].min()
 
 
 def test_events_after_the_cut_never_reach_a_model(world) -> None:

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from fashionrec_assets.catalog.event_log import EventLog
-from fashionrec_assets.settings import TwoTowerSettings
-from fashionrec_assets.towers.artifact import build_module, encode_users
+from fashionrec_assets.towers.encoding import encode_users
 from fashionrec_assets.towers.features import Modality
+from fashionrec_assets.towers.recommender import TwoTowerRecommender
 from fashionrec_assets.towers.sequences import serving_batches
+from fashionrec_assets.towers.shape import TowerShape
 
 
 def cosine(one: np.ndarray, two: np.ndarray) -> float:
@@ -41,7 +42,8 @@ def test_hidden_ids_make_warm_items_cold(world, trained) -> None:
     model = trained.model
     inputs = model.tensors(world.features)
     with torch.inference_mode():
-        vectors, bias = model.module.items(inputs.hide_ids(torch.ones(world.items, dtype=torch.bool)))
+        hidden = inputs.hide_ids(torch.ones(world.items, dtype=torch.bool))
+        vectors, bias = model.module.items(hidden), model.module.items.popularity(hidden.popularity, hidden.ids == 0)
     assert torch.allclose(vectors[world.cold], vectors[world.twin], atol=1e-6)
     assert torch.allclose(bias, bias[:1].expand_as(bias))
     assert not np.allclose(vectors[world.twin].numpy(), model.item_vectors(world.features)[world.twin, :-1], atol=1e-3)
@@ -73,7 +75,9 @@ def test_the_future_cannot_change_earlier_outputs(world, trained) -> None:
     changed.behaviours[0, 6:] = (changed.behaviours[0, 6:] + 1) % 4
     table = torch.from_numpy(trained.model.item_vectors(world.features)[:, :-1])
     with torch.inference_mode():
-        one, two = (encode_users(module, b, table[torch.from_numpy(np.maximum(b.items, 0))]) for b in (batch, changed))
+        one, two = (
+            encode_users(module, b, table[torch.from_numpy(np.maximum(b.items, 0))], {})[0] for b in (batch, changed)
+        )
     assert torch.allclose(one[:, :6], two[:, :6], atol=1e-6)
     assert not torch.allclose(one[:, 6:], two[:, 6:], atol=1e-3)
 
@@ -90,11 +94,41 @@ def test_the_order_of_a_session_changes_the_user(world, trained) -> None:
 
 def test_weights_of_the_views_are_shares_that_depend_on_the_item(world, trained) -> None:
     names, shares = trained.model.modality_weights(world.features)
-    assert names == ("text", "image", "kind", "id")
+    assert names == ("text", "image", "kind", "price", "age", "id")
     assert np.allclose(shares.sum(axis=1), 1, atol=1e-5)
     assert shares.std(axis=0).min() > 1e-3
 
 
 def test_dim_and_heads_must_fit() -> None:
     with pytest.raises(ValueError, match=r"multiple of two_tower\.heads"):
-        build_module(TwoTowerSettings(dim=10, heads=4), 1, {}, {})
+        TowerShape(dim=10, history=1, layers=1, heads=4, dropout=0, ids=1, modalities={}, codes={})
+    with pytest.raises(ValueError, match="no view of an item left"):
+        TowerShape(dim=8, history=1, layers=1, heads=4, dropout=0, ids=1, modalities={}, codes={}, reads_ids=False)
+
+
+def test_a_masked_modality_costs_something_and_not_everything(world, trained) -> None:
+    whole = world.ndcg(trained.model)
+    for name in ("text", "image"):
+        kept = world.features.modalities[name]
+        gone = {**world.features.modalities, name: Modality(np.zeros_like(kept.values), np.zeros_like(kept.present))}
+        masked = replace(world.features, modalities=gone)
+        recommender = TwoTowerRecommender(trained.model, world.past, masked, as_of=world.cut)
+        scores = recommender.score(world.future.users)
+        assert np.isfinite(scores).all()
+        rank = (scores > scores[np.arange(len(scores)), world.future.items][:, None]).sum(axis=1)
+        ndcg = float(np.where(rank < 5, 1 / np.log2(rank + 2), 0).mean())
+        chance = float((1 / np.log2(np.arange(2, 7))).sum() / world.items)
+        assert 3 * chance < ndcg <= whole + 0.02
+
+
+def test_only_the_session_moves_the_intent(world) -> None:
+    from fashionrec_assets.towers.user_tower import SessionIntent
+
+    intent = SessionIntent(8, 7)
+    state, items = torch.randn(1, 4, 8), torch.randn(1, 4, 7)
+    sessions = torch.tensor([[-1, 0, 1, 1]])
+    other = items.clone()
+    other[0, 1] += 1  # the session before
+    with torch.inference_mode():
+        one, two = intent(state, items, sessions), intent(state, other, sessions)
+    assert torch.allclose(one[0, 2:], two[0, 2:]) and not torch.allclose(one[0, 1], two[0, 1])

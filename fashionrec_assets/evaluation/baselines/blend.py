@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fashionrec_assets.catalog.ranking_task import RankingTask
 from fashionrec_assets.evaluation.metrics import (
     Progress,
     block_size,
@@ -20,7 +21,6 @@ from fashionrec_assets.evaluation.metrics import (
     slice_metrics,
     top_k,
 )
-from fashionrec_assets.evaluation.protocol import RankingTask
 
 ScoreFunction = Callable[[NDArray[np.int32]], NDArray[np.float32]]
 

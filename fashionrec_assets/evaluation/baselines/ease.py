@@ -15,7 +15,7 @@ from scipy import sparse
 from scipy.linalg import get_lapack_funcs
 
 from fashionrec_assets.catalog.event_log import EventLog
-from fashionrec_assets.evaluation.baselines.interactions import (
+from fashionrec_assets.ranking.sources.interactions import (
     BEHAVIOUR_WEIGHTS,
     interaction_matrix,
     popularity_of,

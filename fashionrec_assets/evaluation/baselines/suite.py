@@ -7,20 +7,27 @@ methods themselves, measurement.
 from __future__ import annotations
 
 import importlib
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any
 
-from fashionrec_assets.evaluation.baselines.blend import Blend, Trial, tune_blend
+from fashionrec_assets.catalog.ranking_task import RankingTask
+from fashionrec_assets.evaluation.baselines.blend import Blend, ScoreFunction, Trial, tune_blend
 from fashionrec_assets.evaluation.baselines.ease import Ease, TooManyItemsError
-from fashionrec_assets.evaluation.baselines.interactions import BEHAVIOUR_WEIGHTS
-from fashionrec_assets.evaluation.baselines.item_knn import ItemKnn
-from fashionrec_assets.evaluation.baselines.popularity import Popularity
+from fashionrec_assets.evaluation.baselines.lambdamart import (
+    CandidateFeatures,
+    LambdaMart,
+    LightGBMUnavailableError,
+    NothingToLearnError,
+    Source,
+)
 from fashionrec_assets.evaluation.baselines.random import Random
-from fashionrec_assets.evaluation.baselines.tfidf import TfIdf, text_features
-from fashionrec_assets.evaluation.protocol import RankingTask
-from fashionrec_assets.evaluation.recommender import Entrant
+from fashionrec_assets.evaluation.cost import Cost, costing
+from fashionrec_assets.evaluation.recommender import Entrant, Recommender
+from fashionrec_assets.ranking.sources.interactions import BEHAVIOUR_WEIGHTS
+from fashionrec_assets.ranking.sources.item_knn import ItemKnn
+from fashionrec_assets.ranking.sources.popularity import Popularity
+from fashionrec_assets.ranking.sources.tfidf import TfIdf, text_features
 from fashionrec_assets.settings import EvaluationSettings
 
 DEFAULT_WEIGHTS: tuple[float, float, float] = (0.5, 1.0, 0.2)
@@ -28,9 +35,11 @@ DEFAULT_WEIGHTS: tuple[float, float, float] = (0.5, 1.0, 0.2)
 
 _MANY_ITEMS = 50_000
 _NEIGHBOURS_OF_MANY = 300
+_CANDIDATES = (200, 100, 100)
+"""How many of item-kNN, TF-IDF content and recent popularity LambdaMART orders."""
+_STEPS = 6
 
 Step = Callable[[int, int], None]
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -45,12 +54,6 @@ class Baselines:
 
 def _no_progress(done: int, total: int) -> None:
     return None
-
-
-def _timed(fit: Callable[[], R]) -> tuple[R, float]:
-    start = time.perf_counter()
-    fitted = fit()
-    return fitted, time.perf_counter() - start
 
 
 def fit_baselines(
@@ -72,7 +75,6 @@ def fit_baselines(
         raise ValueError(f"there are {len(texts)} texts for {test.n_items} items")
     # Loading a library is no part of what a method costs to fit.
     importlib.import_module("sklearn.feature_extraction.text")
-    steps = 6
     notes: list[str] = []
     history = test.history
     neighbours = settings.knn_neighbours
@@ -94,47 +96,36 @@ def fit_baselines(
     def fit_recent(task: RankingTask) -> Popularity:
         return Popularity.fit_recent(task.history, cut=task.start, days=settings.recent_days, weights=behaviour_weights)
 
-    popularity, popularity_seconds = _timed(lambda: Popularity.fit(history, behaviour_weights))
-    recent, recent_seconds = _timed(lambda: fit_recent(test))
-    progress(1, steps)
-    knn, knn_seconds = _timed(lambda: fit_knn(test))
-    progress(2, steps)
-    features, features_seconds = _timed(lambda: text_features(texts))
-    tfidf, tfidf_seconds = _timed(lambda: TfIdf.fit(history, features))
-    progress(3, steps)
-
-    weights: tuple[float, ...] = DEFAULT_WEIGHTS
-    trials: list[Trial] = []
-    tuning_seconds = 0.0
-    if validation.has_history.any():
-        start = time.perf_counter()
-        parts = (
-            fit_knn(validation).evidence,
-            TfIdf.fit(validation.history, features).evidence,
-            fit_recent(validation).score,
-        )
-        weights, trials = tune_blend(validation, parts, k=max(settings.k))
-        tuning_seconds = time.perf_counter() - start
-    else:
-        notes.append(
-            "the blend keeps its default weights: nobody with a history has a new item in the validation window"
-        )
-    progress(4, steps)
-    blend = Blend((knn.evidence, tfidf.evidence, recent.score), weights)
+    popularity = costing(lambda: Popularity.fit(history, behaviour_weights))
+    recent = costing(lambda: fit_recent(test))
+    progress(1, _STEPS)
+    knn = costing(lambda: fit_knn(test))
+    progress(2, _STEPS)
+    features = costing(lambda: text_features(texts))
+    tfidf = costing(lambda: TfIdf.fit(history, features.result))
+    progress(3, _STEPS)
+    parts = _Parts(knn.result, tfidf.result, recent.result)
+    spent = [knn, features, tfidf, recent]
 
     entrants = [
         Entrant(Random(test.n_items, seed), 0.0, "Random", "A random order for each person: the floor."),
-        Entrant(popularity, popularity_seconds, "Popularity", "What most people touched, the same list for everybody."),
-        Entrant(
-            recent,
-            recent_seconds,
+        _entrant([popularity], popularity.result, "Popularity", "What most people touched, the same for everybody."),
+        _entrant(
+            [recent],
+            recent.result,
             "Recent popularity",
             f"The same over the last {settings.recent_days} days before the cut.",
         ),
-        Entrant(knn, knn_seconds, "Item-kNN", "What people who touched your items also touched. Blind to new items."),
+        _entrant([knn], knn.result, "Item-kNN", "What people who touched your items also touched. Blind to new items."),
+        _entrant(
+            [features, tfidf],
+            tfidf.result,
+            "TF-IDF content",
+            "Items whose text resembles the text of something you touched. Knows new items.",
+        ),
     ]
     try:
-        ease, ease_seconds = _timed(
+        ease = costing(
             lambda: Ease.fit(
                 history,
                 regularisation=settings.ease_regularisation,
@@ -145,26 +136,66 @@ def fit_baselines(
     except TooManyItemsError as error:
         notes.append(f"EASE was left out: {error}")
     else:
-        entrants.append(
-            Entrant(ease, ease_seconds, "EASE", "A linear model that predicts each item from all others (Steck 2019).")
+        text = "A linear model that predicts each item from all others (Steck 2019)."
+        entrants.append(_entrant([ease], ease.result, "EASE", text))
+    progress(4, _STEPS)
+
+    weights: tuple[float, ...] = DEFAULT_WEIGHTS
+    trials: list[Trial] = []
+    if not validation.has_history.any():
+        notes.append(
+            "the blend keeps its default weights and LambdaMART is left out: nobody with a history has a new item in "
+            "the validation window"
         )
-    progress(5, steps)
+    else:
+        earlier = costing(
+            lambda: _Parts(fit_knn(validation), TfIdf.fit(validation.history, features.result), fit_recent(validation))
+        )
+        tuned = costing(lambda: tune_blend(validation, earlier.result.evidence(), k=max(settings.k)))
+        weights, trials = tuned.result
+        spent = [*spent, earlier]
+        progress(5, _STEPS)
+        try:
+            mart = costing(lambda: _lambdamart(validation, test, earlier.result, parts, seed))
+        except (LightGBMUnavailableError, NothingToLearnError) as error:
+            notes.append(f"LambdaMART was left out: {error}")
+        else:
+            text = (
+                "LightGBM orders the best of item-kNN, TF-IDF content and recent popularity; learned on the validation "
+                "days. The strongest peer without a neural network."
+            )
+            entrants.append(_entrant([*spent, mart], mart.result, "LambdaMART", text))
+        spent = [*spent, tuned]
     names = ("item-kNN", "TF-IDF content", "recent popularity")
     recipe = " + ".join(f"{weight:g} × {name}" for weight, name in zip(weights, names, strict=True))
     chosen = "chosen on the validation days" if trials else "defaults"
-    entrants += [
-        Entrant(
-            tfidf,
-            features_seconds + tfidf_seconds,
-            "TF-IDF content",
-            "Items whose text resembles the text of something you touched. Knows new items.",
-        ),
-        Entrant(
-            blend,
-            knn_seconds + features_seconds + tfidf_seconds + recent_seconds + tuning_seconds,
-            "Tuned blend",
-            f"{recipe}, z-scored; weights {chosen}. The bar a model has to clear.",
-        ),
-    ]
-    progress(steps, steps)
+    text = f"{recipe}, z-scored; weights {chosen}. The bar a model has to clear."
+    entrants.append(_entrant(spent, Blend(parts.evidence(), weights), "Tuned blend", text))
+    progress(_STEPS, _STEPS)
     return Baselines(tuple(entrants), weights, tuple(trials), tuple(notes))
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What the combining baselines combine, fitted on one history."""
+
+    knn: ItemKnn
+    tfidf: TfIdf
+    recent: Popularity
+
+    def evidence(self) -> tuple[ScoreFunction, ...]:
+        return (self.knn.evidence, self.tfidf.evidence, self.recent.score)
+
+
+def _entrant(costs: Sequence[Cost[Any]], recommender: Recommender, title: str, description: str) -> Entrant:
+    """An entrant whose costs are those of all it is made of: seconds add up, peaks of memory do not."""
+    seconds, growth = sum(cost.seconds for cost in costs), max(cost.growth for cost in costs)
+    return Entrant(recommender, seconds, title, description, fit_growth=growth)
+
+
+def _lambdamart(validation: RankingTask, test: RankingTask, earlier: _Parts, now: _Parts, seed: int) -> LambdaMart:
+    def features(task: RankingTask, parts: _Parts) -> CandidateFeatures:
+        sources = zip(("knn", "tfidf", "recent"), parts.evidence(), _CANDIDATES, strict=True)
+        return CandidateFeatures.of(task, tuple(Source(name, score, best) for name, score, best in sources))
+
+    return LambdaMart.fit(features(validation, earlier), features(test, now), now.recent.scores, seed=seed)

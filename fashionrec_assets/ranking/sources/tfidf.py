@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fashionrec_assets.catalog.event_log import EventLog
-from fashionrec_assets.evaluation.baselines.interactions import interaction_matrix, popularity_of
+from fashionrec_assets.ranking.sources.interactions import interaction_matrix, popularity_of
 
 _SIMILARITY_BYTES = 128 << 20
 
@@ -91,6 +91,8 @@ class TfIdf:
                 touched = self.items[np.concatenate(places)]
                 unique, inverse = np.unique(touched, return_inverse=True)
                 similar = (self.features[unique] @ transposed).toarray()
+                # An item is no evidence for itself: what was looked at would otherwise be nearest to itself.
+                similar[np.arange(len(unique)), unique] = 0
                 bounds = np.concatenate([[0], np.cumsum(counts[rows])[:-1]])
                 best[rows] = np.maximum.reduceat(similar[inverse], bounds, axis=0)
             first = last

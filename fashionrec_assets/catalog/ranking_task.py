@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fashionrec_assets.catalog.event_log import BEHAVIOURS, EventLog
+from fashionrec_assets.catalog.event_log import BEHAVIOURS, Cuts, EventLog
 
 ALWAYS_ON_SALE: int = int(np.iinfo(np.int64).min)
 """The launch second of an item whose launch is unknown: it is in every pool."""
@@ -34,22 +34,6 @@ SLICE_MEANING: dict[Slice, str] = {
     "cold_users": "people without any history",
     "buy": "people with a history, only the items they bought",
 }
-
-
-@dataclass(frozen=True)
-class Cuts:
-    """Day boundaries of the split, UTC seconds: fit | validation | test, each end exclusive."""
-
-    validation_start: int
-    test_start: int
-    test_end: int
-
-    def __post_init__(self) -> None:
-        if not self.validation_start < self.test_start < self.test_end:
-            raise ValueError(
-                "the cuts must be in order, validation_start < test_start < test_end; got "
-                f"{self.validation_start}, {self.test_start}, {self.test_end}"
-            )
 
 
 @dataclass(frozen=True)
@@ -235,6 +219,6 @@ def ranking_tasks(
         )
 
     return (
-        task("validation", cuts.validation_start, cuts.test_start),
-        task("test", cuts.test_start, cuts.test_end),
+        task("validation", cuts.validation, cuts.test),
+        task("test", cuts.test, cuts.end),
     )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionrec_assets.catalog.event_log import EventLog
-from fashionrec_assets.evaluation.baselines.interactions import (
+from fashionrec_assets.ranking.sources.interactions import (
     BEHAVIOUR_WEIGHTS,
     interaction_matrix,
     popularity_of,

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fashionrec_assets.evaluation.protocol import ALWAYS_ON_SALE, Cuts, ranking_task, ranking_tasks
+from fashionrec_assets.catalog.event_log import Cuts
+from fashionrec_assets.catalog.ranking_task import ALWAYS_ON_SALE, ranking_task, ranking_tasks
 from fashionrec_assets_tests.evaluation.shop import CUTS, DAY, log_of, random_shop, random_tasks
 
 
@@ -39,19 +40,17 @@ def test_targets_are_the_windows_new_items():
 def test_agrees_with_a_slow_reading_of_the_protocol():
     log, launched = random_shop(3)
     wanted = ("cart", "buy")
-    task = ranking_task(
-        log, name="test", start=CUTS.test_start, end=CUTS.test_end, target_behaviours=wanted, launched_at=launched
-    )
+    task = ranking_task(log, name="test", start=CUTS.test, end=CUTS.end, target_behaviours=wanted, launched_at=launched)
     rows = list(zip(log.users, log.items, log.times, log.behaviours, strict=True))
-    seen = {(u, i) for u, i, t, _ in rows if t < CUTS.test_start}
+    seen = {(u, i) for u, i, t, _ in rows if t < CUTS.test}
     expected: dict[int, set[int]] = {}
     for u, i, t, b in rows:
-        fits = CUTS.test_start <= t < CUTS.test_end and b in (2, 3) and (u, i) not in seen
-        if fits and (launched[i] < CUTS.test_end or any(item == i for _, item in seen)):
+        fits = CUTS.test <= t < CUTS.end and b in (2, 3) and (u, i) not in seen
+        if fits and (launched[i] < CUTS.end or any(item == i for _, item in seen)):
             expected.setdefault(int(u), set()).add(int(i))
     assert targets_by_user(task) == {user: sorted(items) for user, items in expected.items()}
     assert task.targets_outside_pool == len(
-        {(u, i) for u, i, t, b in rows if t >= CUTS.test_start and b in (2, 3) and i == 39}
+        {(u, i) for u, i, t, b in rows if t >= CUTS.test and b in (2, 3) and i == 39}
     )
 
 
@@ -64,7 +63,7 @@ def test_a_planted_future_marker_is_never_in_a_history():
         assert not task.warm[marker]
     validation, test = ranking_tasks(log, CUTS, launched_at=launched)
     assert validation.start < validation.end == test.start < test.end
-    changed = log.select((log.times < CUTS.test_start) | (log.items % 2 == 0))
+    changed = log.select((log.times < CUTS.test) | (log.items % 2 == 0))
     again = ranking_tasks(changed, CUTS, launched_at=launched)
     for before, after in zip((validation, test), again, strict=True):
         for name in ("users", "items", "times", "behaviours"):

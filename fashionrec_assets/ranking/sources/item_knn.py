@@ -19,13 +19,20 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fashionrec_assets.catalog.event_log import EventLog
-from fashionrec_assets.evaluation.baselines.interactions import (
+from fashionrec_assets.ranking.sources.interactions import (
     BEHAVIOUR_WEIGHTS,
     interaction_matrix,
     popularity_of,
 )
 
 _ITEMS_AT_ONCE = 2_000
+_MANY_ITEMS = 50_000
+_NEIGHBOURS_OF_MANY = 300
+
+
+def neighbours_for(n_items: int, wanted: int | None) -> int | None:
+    """How many neighbours to keep: what is `wanted`, else all, but 300 where there are more than 50,000 items."""
+    return _NEIGHBOURS_OF_MANY if wanted is None and n_items > _MANY_ITEMS else wanted
 
 
 @dataclass(frozen=True)

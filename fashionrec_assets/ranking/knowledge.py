@@ -1,0 +1,208 @@
+"""What is known at one moment, from which candidates are drawn and their features computed.
+
+Belongs here: everything that is fitted on a history and shared by all users: item-kNN at several levels, content,
+popularity, the two-tower model's vectors and their index. Does not belong here: what is computed per user
+(`candidates.py`, `features.py`), anything that is learned from later events (`ranker.py`).
+
+Nothing here sees an event at or after `as_of`: `Knowledge.of` refuses a log that holds one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from fashionrec_assets.catalog.event_log import EventLog
+from fashionrec_assets.index.vectors_index import ItemIndex, build, unit_rows
+from fashionrec_assets.ranking.sources.interactions import interaction_matrix
+from fashionrec_assets.ranking.sources.item_knn import ItemKnn, neighbours_for
+from fashionrec_assets.ranking.sources.tfidf import TfIdf
+from fashionrec_assets.settings import IndexSettings
+from fashionrec_assets.towers.artifact import TwoTower
+from fashionrec_assets.towers.features import ItemFeatures, UserProfiles
+from fashionrec_assets.towers.recommender import TwoTowerRecommender
+
+DAY = 86_400
+WINDOWS = (1, 2, 4)
+"""Days before the moment over which recent popularity is counted."""
+
+HISTORY = 50
+"""Distinct items of a user that content is compared with, the newest."""
+
+
+@dataclass(frozen=True)
+class Tower:
+    """The two-tower model's part: `users` gives vectors float32 (m, d), `vectors` float32 (n_items, d) are the items',
+    and `index` holds them."""
+
+    users: TwoTowerRecommender
+    index: ItemIndex
+
+    @property
+    def vectors(self) -> NDArray[np.float32]:
+        return self.users.item_vectors
+
+
+@dataclass(frozen=True)
+class Group:
+    """A level above the items, such as the product family: `codes` int64 (n_items,), item-kNN over the groups, and
+    `people` float32 (groups,), how many touched each."""
+
+    codes: NDArray[np.int64]
+    knn: ItemKnn
+    people: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """All that is known at `as_of` (UTC seconds); rows are those of `log`.
+
+    `matrix` float32 (n_users, n_items): who touched what, ones. `newest`: `matrix` of each user's last day alone.
+    `people` float32 (n_items,): how many touched an item; `recent` (len(WINDOWS), n_items): events of the last days.
+    `warm` bool (n_items,). `shelf_days` float32 (n_items,): days since launch, or since the first event; -1 unknown.
+    `text`, `image`: unit rows or zeros. `categories`: name -> codes int64 (n_items,), 0 is unknown. `last_seen` int64
+    (n_users,): the time of the last event.
+    """
+
+    log: EventLog
+    as_of: int
+    matrix: sparse.csr_array
+    newest: sparse.csr_array
+    people: NDArray[np.float32]
+    recent: NDArray[np.float32]
+    warm: NDArray[np.bool_]
+    shelf_days: NDArray[np.float32]
+    text: NDArray[np.float32]
+    image: NDArray[np.float32]
+    has_image: NDArray[np.bool_]
+    price: NDArray[np.float32]
+    categories: dict[str, NDArray[np.int64]]
+    last_seen: NDArray[np.int64]
+    knn: ItemKnn
+    cosine_knn: ItemKnn
+    tfidf: TfIdf
+    families: Group
+    types: Group
+    tower: Tower | None
+
+    @classmethod
+    def of(
+        cls,
+        log: EventLog,
+        features: ItemFeatures,
+        terms: sparse.csr_array,
+        *,
+        as_of: int,
+        tower: TwoTower | None,
+        index: IndexSettings,
+        built: ItemIndex | None = None,
+        profiles: UserProfiles | None = None,
+        seed: int = 0,
+    ) -> Knowledge:
+        """Everything that `log`, which must end before `as_of`, says about items and users.
+
+        `features` are those of `log.item_ids`, in that order; `terms` what `text_features` gave for them. Without
+        `tower` there is no two-tower source and no feature of it; `built` is an index of its item vectors, else one is
+        built with the settings `index`. Raises ValueError for a log that goes on after
+        `as_of`, or features of other items.
+        """
+        if len(log) and int(log.times.max()) >= as_of:
+            raise ValueError("the log holds events at or after as_of; cut it with log.between(None, as_of)")
+        if not np.array_equal(features.item_ids, log.item_ids):
+            raise ValueError("features must be those of the log's items, in the same order")
+        n = log.n_items
+        matrix = interaction_matrix(log)
+        matrix.data[:] = 1
+        last_seen = np.full(log.n_users, np.iinfo(np.int64).min)
+        np.maximum.at(last_seen, log.users, log.times)
+        newest = interaction_matrix(log.select(log.times > last_seen[log.users] - DAY))
+        newest.data[:] = 1
+        people = np.asarray(matrix.sum(axis=0), dtype=np.float32).ravel()
+        recent = np.stack([_events(log.between(as_of - days * DAY, as_of), n) for days in WINDOWS])
+        categories = {
+            name: np.where(values == "", 0, 1 + np.unique(values, return_inverse=True)[1]).astype(np.int64)
+            for name, values in features.categories.items()
+        }
+        neighbours = neighbours_for(n, None)
+        return cls(
+            log=log,
+            as_of=as_of,
+            matrix=matrix,
+            newest=newest,
+            people=people,
+            recent=recent,
+            warm=people > 0,
+            shelf_days=_shelf_days(log, features, as_of),
+            text=_units(features, "text"),
+            image=_units(features, "image"),
+            has_image=features.modalities["image"].present if "image" in features.modalities else np.zeros(n, bool),
+            price=_log_price(features),
+            categories=categories,
+            last_seen=last_seen,
+            knn=ItemKnn.fit(log, neighbours=neighbours),
+            cosine_knn=ItemKnn.fit(log, exponent=0.5, shrink=3.0, neighbours=neighbours),
+            tfidf=TfIdf.fit(log, terms, history=HISTORY),
+            families=_group(log, categories.get("family_id"), exponent=0.2, shrink=10.0),
+            types=_group(log, categories.get("product_type"), exponent=0.5, shrink=50.0),
+            tower=None if tower is None else _tower(tower, log, features, as_of, profiles, built, index, seed),
+        )
+
+
+def _tower(
+    model: TwoTower,
+    log: EventLog,
+    features: ItemFeatures,
+    as_of: int,
+    profiles: UserProfiles | None,
+    built: ItemIndex | None,
+    index: IndexSettings,
+    seed: int,
+) -> Tower:
+    recommender = TwoTowerRecommender(model, log, features, as_of=as_of, profiles=profiles)
+    return Tower(recommender, built or build(log.item_ids, recommender.item_vectors, index, seed=seed))
+
+
+def _events(log: EventLog, n: int) -> NDArray[np.float32]:
+    return np.bincount(log.items, minlength=n).astype(np.float32)
+
+
+def _units(features: ItemFeatures, name: str) -> NDArray[np.float32]:
+    if name not in features.modalities:
+        return np.zeros((len(features), 1), np.float32)
+    return unit_rows(features.modalities[name].values)
+
+
+def _log_price(features: ItemFeatures) -> NDArray[np.float32]:
+    """NaN where a price is unknown or may not be read."""
+    if features.price is None:
+        return np.full(len(features), np.nan, np.float32)
+    return np.where(features.price > 0, np.log(np.maximum(features.price, 1e-9)), np.nan).astype(np.float32)
+
+
+def _shelf_days(log: EventLog, features: ItemFeatures, as_of: int) -> NDArray[np.float32]:
+    first = np.full(log.n_items, np.iinfo(np.int64).max)
+    np.minimum.at(first, log.items, log.times)
+    since = np.where(first < as_of, first, -1)
+    if features.launched_at is not None:
+        since = np.where(features.launched_at > np.iinfo(np.int64).min, np.minimum(features.launched_at, as_of), since)
+    return np.where(since < 0, -1, (as_of - since) / DAY).astype(np.float32)
+
+
+def _group(log: EventLog, codes: NDArray[np.int64] | None, *, exponent: float, shrink: float) -> Group:
+    if codes is None:
+        codes = np.zeros(log.n_items, np.int64)
+    # Items without a group are each their own, or the shop's whole unlabelled rest would look like one family.
+    loose = np.flatnonzero(codes == 0)
+    codes = codes.copy()
+    codes[loose] = codes.max(initial=0) + 1 + np.arange(len(loose))
+    codes = np.unique(codes, return_inverse=True)[1].astype(np.int64)
+    width = len(str(log.n_items))
+    names: Sequence[str] = [f"{code:0{width}d}" for code in range(int(codes.max(initial=-1)) + 1)]
+    grouped = replace(log, item_ids=np.asarray(names, np.str_), items=codes[log.items].astype(np.int32))
+    knn = ItemKnn.fit(grouped, exponent=exponent, shrink=shrink, neighbours=neighbours_for(len(names), None))
+    touched = sparse.csr_array(knn.matrix > 0)
+    return Group(codes, knn, np.asarray(touched.sum(axis=0), dtype=np.float32).ravel())

@@ -1,0 +1,374 @@
+"""The learned ranker: a few small networks over the features of a pair, trained on whole lists.
+
+Belongs here: the networks, their listwise training, scores, calibrated probabilities, files. Does not belong here:
+features, candidates, windows of time. torch is imported inside functions.
+
+The loss is the cross-entropy between what a user took and the softmax over the user's candidates (ListNet's top-one
+form, Cao et al. 2007; InfoNCE with the candidates as negatives). Users are dealt into folds; each network is trained
+without one fold and scores it, so that calibration, and how far new items are lifted, are chosen on scores of users
+the network never saw. The served score is the networks' mean.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fashionrec_assets.ranking.features import COUNTS, NAMES
+from fashionrec_assets.settings import RankingSettings
+
+if TYPE_CHECKING:
+    import torch
+
+FORMAT = "late-fusion-1"
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+CLIP = 5.0
+"""Standard deviations beyond which a feature says no more: a day with a sale must not carry the score away."""
+
+ANY = "any"
+_ROWS = 262_144
+_BONUSES = np.arange(0, 6.01, 0.25)
+
+
+class RankerError(RuntimeError):
+    """There is nothing to train a ranker on; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Candidates of u users with what came of them: p pairs, sorted by `owner` int64 (p,), a position among the users.
+
+    `people` int64 (u,): who each is; one person may stand for several users, at different moments.
+
+    `values` float32 (p, features), `taken` bool (p,), `bits` uint8 (p,): the behaviours shown, as bits; `warm` bool
+    (p,); `targets` int64 (u,): how many items each user took, candidates or not. `behaviours`: name -> bit.
+    """
+
+    people: NDArray[np.int64]
+    owner: NDArray[np.int64]
+    values: NDArray[np.float32]
+    taken: NDArray[np.bool_]
+    bits: NDArray[np.uint8]
+    warm: NDArray[np.bool_]
+    targets: NDArray[np.int64]
+    behaviours: Mapping[str, int]
+
+    def of_users(self, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """bool (p,): the pairs of `chosen` (u,) users."""
+        return chosen[self.owner]
+
+
+def joined(parts: Sequence[Lists]) -> Lists:
+    """The lists of several windows as one: a person who is in two of them is two users."""
+    starts = np.cumsum([0, *(len(part.targets) for part in parts)])
+    return Lists(
+        people=np.concatenate([part.people for part in parts]),
+        owner=np.concatenate([part.owner + start for part, start in zip(parts, starts[:-1], strict=True)]),
+        values=np.concatenate([part.values for part in parts]),
+        taken=np.concatenate([part.taken for part in parts]),
+        bits=np.concatenate([part.bits for part in parts]),
+        warm=np.concatenate([part.warm for part in parts]),
+        targets=np.concatenate([part.targets for part in parts]),
+        behaviours={name: bit for part in parts for name, bit in part.behaviours.items()},
+    )
+
+
+@dataclass(frozen=True)
+class Ranker:
+    """`networks` over standardised features; `new_bonus` is added to the score of items without events.
+
+    `log_scale` float32 (f,): 0, or the number a count is divided by before its logarithm. `calibration`: behaviour ->
+    (intercept, weight of the log share of the list, weight of the user's log activity).
+    """
+
+    networks: tuple[torch.nn.Module, ...]
+    log_scale: NDArray[np.float32]
+    mean: NDArray[np.float32]
+    spread: NDArray[np.float32]
+    new_bonus: float
+    calibration: Mapping[str, tuple[float, float, float]]
+    settings: RankingSettings
+    ndcg: float
+    """NDCG@20 on users the networks did not see, within the window of training."""
+
+    def scores(self, values: NDArray[np.float32], *, lift: bool = True) -> NDArray[np.float32]:
+        """float32 (p,): higher is better; comparable among the candidates of one user."""
+        raw = np.zeros(len(values), np.float32)
+        for network in self.networks:
+            raw += _apply(network, self.standard(values)) / len(self.networks)
+        warm = values[:, NAMES.index("warm")] > 0
+        return raw + np.where(warm, 0, self.new_bonus if lift else 0).astype(np.float32)
+
+    def standard(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        return _standard(values, self.log_scale, self.mean, self.spread)
+
+    def probabilities(self, owner: NDArray[np.int64], values: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Behaviour -> float32 (p,): the calibrated probability that it follows within the window the ranker was
+        trained on, for a user who comes back and takes something new then. `any`: that any of them does."""
+        inputs = _calibration_inputs(owner, self.scores(values, lift=False), values)
+        return {
+            name: (1 / (1 + np.exp(-(inputs @ np.asarray(weights[1:]) + weights[0])))).astype(np.float32)
+            for name, weights in self.calibration.items()
+        }
+
+    def save(self, folder: Path) -> None:
+        """Writes `model.safetensors` and `config.json` into `folder` (made if absent)."""
+        from safetensors.torch import save_file
+
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {
+            f"{at}.{name}": value.contiguous()
+            for at, network in enumerate(self.networks)
+            for name, value in network.state_dict().items()
+        }
+        save_file(tensors, folder / WEIGHTS)
+        config: dict[str, Any] = {
+            "format": FORMAT,
+            "features": NAMES,
+            "networks": len(self.networks),
+            "settings": self.settings.model_dump(mode="json"),
+            "log_scale": self.log_scale.tolist(),
+            "mean": self.mean.tolist(),
+            "spread": self.spread.tolist(),
+            "new_bonus": self.new_bonus,
+            "calibration": dict(self.calibration),
+            "ndcg": self.ndcg,
+        }
+        (folder / CONFIG).write_text(json.dumps(config, indent=2), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Ranker:
+        """The ranker that `save` wrote. Raises FileNotFoundError, or ValueError for other features than today's."""
+        from safetensors.torch import load_file
+
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        if config["format"] != FORMAT or tuple(config["features"]) != NAMES:
+            raise ValueError(f"{folder} holds a ranker of another version; materialize late_fusion_model again")
+        settings = RankingSettings(**config["settings"])
+        tensors = load_file(folder / WEIGHTS)
+        networks: list[torch.nn.Module] = []
+        for at in range(config["networks"]):
+            network = _network(len(NAMES), settings)
+            prefix = f"{at}."
+            state = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+            network.load_state_dict(state)
+            networks.append(network.eval())
+        log_scale, mean, spread = (np.asarray(config[name], np.float32) for name in ("log_scale", "mean", "spread"))
+        calibration = {name: (float(a), float(b), float(c)) for name, (a, b, c) in config["calibration"].items()}
+        return cls(tuple(networks), log_scale, mean, spread, config["new_bonus"], calibration, settings, config["ndcg"])
+
+
+def train_ranker(
+    lists: Lists,
+    settings: RankingSettings,
+    *,
+    seed: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Ranker:
+    """Networks trained on `lists`, calibrated and tuned on the folds each did not see; deterministic by `seed`.
+
+    Raises RankerError where no user took a candidate.
+    """
+    import torch
+
+    users = len(lists.targets)
+    useful = np.bincount(lists.owner[lists.taken], minlength=users) > 0
+    if useful.sum() < 2:
+        raise RankerError(
+            "hardly anybody took a new item in the window that the ranker learns from: widen it "
+            "(setting ranking.window_days) or count more behaviours (setting evaluation.target_behaviours)"
+        )
+    rng = np.random.default_rng(seed)
+    folds = min(settings.folds, int(useful.sum()))
+    people, person = np.unique(lists.people, return_inverse=True)
+    fold = (rng.permutation(len(people)) % folds)[person]
+    log_scale = _log_scale(lists.values)
+    logs = _logs(lists.values, log_scale)
+    mean, spread = logs.mean(axis=0), logs.std(axis=0)
+    # What hardly varies here would be blown up wherever it does.
+    spread = np.where(spread < 1e-4, np.float32(1e9), spread)
+    inputs = np.clip((logs - mean) / spread, -CLIP, CLIP).astype(np.float32)
+    networks: list[torch.nn.Module] = []
+    held_out = np.zeros(len(lists.owner), np.float32)
+    with torch.random.fork_rng(devices=[]):
+        for number in range(folds):
+            torch.manual_seed(seed * 1_000 + number)
+            trained_on = useful & ((fold != number) if folds > 1 else np.ones(users, bool))
+            if not trained_on.any():
+                trained_on = useful
+            networks.append(_train(lists, inputs, trained_on, settings, rng))
+            mine = lists.of_users(fold == number)
+            held_out[mine] = _apply(networks[-1], inputs[mine])
+            progress(number + 1, folds)
+    bonus, ndcg = _new_bonus(lists, held_out, settings)
+    calibration = _calibrate(lists, held_out)
+    return Ranker(tuple(networks), log_scale, mean, spread, bonus, calibration, settings, ndcg)
+
+
+def importance(ranker: Ranker, lists: Lists, *, seed: int, users: int = 300) -> list[dict[str, object]]:
+    """The features whose values the ranking rests on most: NDCG@20 lost when a feature's values are shuffled among the
+    pairs of up to `users` users (permutation importance, Breiman 2001). Those that cost nothing are left out."""
+    rng = np.random.default_rng(seed)
+    chosen = np.zeros(len(lists.targets), bool)
+    chosen[rng.permutation(len(chosen))[:users]] = True
+    mine = lists.of_users(chosen)
+    part = Lists(
+        lists.people[np.unique(lists.owner[mine])],
+        np.unique(lists.owner[mine], return_inverse=True)[1],
+        lists.values[mine],
+        lists.taken[mine],
+        lists.bits[mine],
+        lists.warm[mine],
+        lists.targets[np.unique(lists.owner[mine])],
+        lists.behaviours,
+    )
+    whole = _ndcg(part, ranker.scores(part.values))
+    lost: dict[str, float] = {}
+    for at, name in enumerate(NAMES):
+        values = part.values.copy()
+        values[:, at] = rng.permutation(values[:, at])
+        lost[name] = whole - _ndcg(part, ranker.scores(values))
+    ordered = sorted(((value, name) for name, value in lost.items() if value > 0), reverse=True)
+    return [{"feature": name, "NDCG@20 lost": round(value, 5)} for value, name in ordered]
+
+
+def _network(width: int, settings: RankingSettings) -> torch.nn.Module:
+    from torch import nn
+
+    return nn.Sequential(
+        nn.Linear(width, settings.hidden), nn.SiLU(), nn.Dropout(settings.dropout), nn.Linear(settings.hidden, 1)
+    )
+
+
+def _train(
+    lists: Lists,
+    inputs: NDArray[np.float32],
+    trained_on: NDArray[np.bool_],
+    settings: RankingSettings,
+    rng: np.random.Generator,
+) -> torch.nn.Module:
+    import torch
+
+    network = _network(inputs.shape[1], settings)
+    users = np.flatnonzero(trained_on)
+    bounds: list[int] = np.searchsorted(lists.owner, np.arange(len(lists.targets) + 1)).tolist()
+    optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    steps = settings.epochs * -(-len(users) // settings.batch_size)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=max(steps, 2))
+    rows = torch.from_numpy(inputs)
+    taken = torch.from_numpy(lists.taken.astype(np.float32))
+    for _ in range(settings.epochs):
+        order = rng.permutation(users)
+        for at in range(0, len(order), settings.batch_size):
+            batch = order[at : at + settings.batch_size]
+            sizes = [bounds[user + 1] - bounds[user] for user in batch]
+            places = torch.from_numpy(np.concatenate([np.arange(bounds[user], bounds[user + 1]) for user in batch]))
+            member = torch.from_numpy(np.repeat(np.arange(len(batch)), sizes))
+            loss = _listwise(network(rows[places]).squeeze(1), taken[places], member, len(batch))
+            optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimiser.step()
+            schedule.step()
+    return network.eval()
+
+
+def _listwise(scores: torch.Tensor, taken: torch.Tensor, member: torch.Tensor, users: int) -> torch.Tensor:
+    """Mean over `users` of the cross-entropy between what each took, in equal parts, and the softmax of their list."""
+    import torch
+
+    top = torch.full((users,), -torch.inf).scatter_reduce(0, member, scores.detach(), "amax")
+    total = torch.zeros(users).index_add(0, member, torch.exp(scores - top[member]))
+    log_share = scores - top[member] - torch.log(total)[member]
+    count = torch.zeros(users).index_add(0, member, taken)
+    return -(log_share * taken / count[member].clamp(min=1)).sum() / users
+
+
+def _apply(network: torch.nn.Module, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    import torch
+
+    with torch.inference_mode():
+        parts = [
+            network(torch.from_numpy(inputs[at : at + _ROWS])).squeeze(1).numpy() for at in range(0, len(inputs), _ROWS)
+        ]
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+
+def _log_scale(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    scale = np.zeros(len(NAMES), np.float32)
+    for name in COUNTS:
+        column = values[:, NAMES.index(name)]
+        positive = column[column > 0]
+        scale[NAMES.index(name)] = np.median(positive) if len(positive) else 1.0
+    return scale
+
+
+def _logs(values: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float32]:
+    logs = values.copy()
+    counts = np.flatnonzero(scale > 0)
+    logs[:, counts] = np.log1p(np.maximum(values[:, counts], 0) / scale[counts])
+    return logs
+
+
+def _standard(
+    values: NDArray[np.float32], scale: NDArray[np.float32], mean: NDArray[np.float32], spread: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    return np.clip((_logs(values, scale) - mean) / spread, -CLIP, CLIP).astype(np.float32)
+
+
+def _ndcg(lists: Lists, scores: NDArray[np.float32], k: int = 20) -> float:
+    """Mean NDCG@k of the lists' users, whose targets may be no candidate."""
+    order = np.lexsort((-scores, lists.owner))
+    owner = lists.owner[order]
+    place = np.arange(len(owner)) - np.searchsorted(owner, owner)
+    gains = np.where(lists.taken[order] & (place < k), 1 / np.log2(place + 2.0), 0)
+    ideal = np.concatenate([[0], np.cumsum(1 / np.log2(np.arange(k) + 2.0))])
+    mine = np.bincount(owner, weights=gains, minlength=len(lists.targets))
+    asked = lists.targets > 0
+    return float((mine[asked] / ideal[np.minimum(lists.targets[asked], k)]).mean())
+
+
+def _new_bonus(lists: Lists, scores: NDArray[np.float32], settings: RankingSettings) -> tuple[float, float]:
+    """The largest lift of new items that costs at most the share `new_item_price` of the best NDCG, and the NDCG."""
+    found = [_ndcg(lists, scores + np.where(lists.warm, 0, bonus).astype(np.float32)) for bonus in _BONUSES]
+    if lists.warm.all():
+        return 0.0, found[0]
+    affordable = np.asarray(found) >= (1 - settings.new_item_price) * max(found)
+    # Only up to the first bonus that costs too much: a later one may look cheap by chance.
+    first_dear = np.flatnonzero(~affordable & (np.arange(len(found)) > int(np.argmax(found))))
+    end = int(first_dear[0]) if len(first_dear) else len(found)
+    chosen = int(np.flatnonzero(affordable[:end])[-1])
+    return float(_BONUSES[chosen]), found[chosen]
+
+
+def _calibration_inputs(
+    owner: NDArray[np.int64], scores: NDArray[np.float32], values: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    users = int(owner.max(initial=-1)) + 1
+    top = np.full(users, -np.inf)
+    np.maximum.at(top, owner, scores)
+    total = np.bincount(owner, weights=np.exp(scores - top[owner]), minlength=users)
+    share = scores - top[owner] - np.log(total)[owner]
+    activity = np.log1p(values[:, NAMES.index("history_items")])
+    return np.column_stack([share, activity]).astype(np.float64)
+
+
+def _calibrate(lists: Lists, scores: NDArray[np.float32]) -> dict[str, tuple[float, float, float]]:
+    """Platt scaling (1999) of scores given to users outside of training; a behaviour nobody showed is left out."""
+    from sklearn.linear_model import LogisticRegression
+
+    inputs = _calibration_inputs(lists.owner, scores, lists.values)
+    labels = {ANY: lists.taken} | {name: (lists.bits & bit) > 0 for name, bit in lists.behaviours.items()}
+    found: dict[str, tuple[float, float, float]] = {}
+    for name, label in labels.items():
+        if label.any() and not label.all():
+            fitted = LogisticRegression(C=1e4, max_iter=1_000).fit(inputs, label)
+            slope = fitted.coef_[0]
+            found[name] = (float(fitted.intercept_[0]), float(slope[0]), float(slope[1]))
+    return found
