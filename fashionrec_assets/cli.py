@@ -6,6 +6,7 @@ Belongs here: commands, the live view and the summary they print. Does not belon
 
 from __future__ import annotations
 
+import html
 import os
 import resource
 import subprocess
@@ -343,7 +344,11 @@ def _print_summary(summary: Summary, settings: Settings) -> None:
         table.add_row(name, asset.unit, *(f"{count:,}" for count in counts), f"{asset.seconds:.1f}")
     console.print(table)
     methods = sorted(
-        (name.split(".")[1] for name in summary.figures if name.count(".") == 2 and name.endswith(".ndcg@20")),
+        (
+            name.split(".")[1]
+            for name in summary.figures
+            if name.startswith("ranking.") and name.count(".") == 2 and name.endswith(".ndcg@20")
+        ),
         key=lambda method: -summary.figures[f"ranking.{method}.ndcg@20"],
     )
     if methods:
@@ -393,8 +398,14 @@ def _print_rows(title: str, rows: list[dict[str, Any]], columns: tuple[str, ...]
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        cells = (row.get(column) for column in columns)
-        table.add_row(
-            *("" if cell is None else escape(f"{cell:.3f}" if isinstance(cell, float) else str(cell)) for cell in cells)
-        )
+        # A title may hold entities, as it was exported.
+        shown = {**row, "title": html.unescape(row.get("title") or "")}
+        table.add_row(*(escape(_printed(shown.get(column))) for column in columns))
     console.print(table)
+
+
+def _printed(value: object) -> str:
+    """Probabilities are small: of a number below one, digits that mean something; of a price, the cents."""
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 1 else f"{value:.2f}"
+    return "" if value is None else str(value)

@@ -44,6 +44,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield Finding("ok", "Python", f"{platform.python_version()} ({sys.executable})")
     for package in REQUIRED:
         yield _package(package)
+    yield _lightgbm()
     yield _accelerator()
     yield Finding("ok", "preset", settings.preset)
     yield _raw(settings)
@@ -60,6 +61,14 @@ def _package(name: str) -> Finding:
         return Finding("ok", name, metadata.version(name))
     except metadata.PackageNotFoundError:
         return Finding("missing", name, "not installed", f"pip install {name}")
+
+
+def _lightgbm() -> Finding:
+    try:
+        return Finding("ok", "lightgbm", f"{metadata.version('lightgbm')}: LambdaMART stands in the ranking report")
+    except metadata.PackageNotFoundError:
+        remedy = "pip install 'fashionrec_assets[lambdamart]'"
+        return Finding("note", "lightgbm", "not installed: the ranking report goes without LambdaMART", remedy)
 
 
 def _accelerator() -> Finding:

@@ -328,10 +328,18 @@ class RankingSettings(Section):
         description="days before the cut the ranker learns from; None: as many as are tested. The two-tower model "
         "whose scores it learns from is trained on what came before them",
     )
-    windows: int = Field(
-        default=2, ge=1, description="such windows it learns from, each ending a day before the next; more is slower"
+    enough_users: int = Field(
+        default=2_000,
+        ge=1,
+        description="users of the last window below which one that ends a day earlier is added to it, and so on",
     )
-    train_users: int = Field(default=6_000, ge=10, description="users it learns from at the most, a seeded sample")
+    windows: int = Field(default=2, ge=1, description="windows it learns from at the most")
+    train_users: int = Field(
+        default=4_000, ge=10, description="users it learns from at the most, a seeded sample of each window"
+    )
+    train_candidates: int = Field(
+        default=200, ge=2, description="candidates of a list in a step of training, drawn anew each epoch"
+    )
     folds: int = Field(default=4, ge=2, description="networks, each trained without one part of the users")
     hidden: int = Field(default=64, ge=2)
     dropout: float = Field(default=0.1, ge=0, lt=1)
@@ -504,7 +512,7 @@ SCHEDULING = frozenset({"retrain_share", "encode_batch", "ablations"})
 """Settings that change when work is done, in what portions, or what is done beside it, but not what comes out."""
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "demo": {},
+    "demo": {"evaluation": {"seeds": 1}},
     "standard": {
         "crops": {"provider": "grounding_dino"},
         "clip": {"model": "hf-hub:Marqo/marqo-fashionSigLIP"},

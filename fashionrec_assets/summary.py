@@ -49,8 +49,9 @@ class Summary(BaseModel):
     checks: CheckSummary = CheckSummary()
     figures: dict[str, float] = Field(
         default={},
-        description="`ranking.<method>[.<slice>].<metric>@<k>`, `retrieval.<arm>[.<slice>].<task>.<metric>@<k>` and "
-        "`retrieval.effect.<technique>.<setting>[.<slice>].<task>.<metric>@<k>`, with `.low` and `.high` for intervals",
+        description="`ranking.<method>[.<slice>].<metric>@<k>`, `retrieval.<arm>[.<slice>].<task>.<metric>@<k>`, "
+        "`retrieval.effect.<technique>.<setting>[.<slice>].<task>.<metric>@<k>` and "
+        "`ablations.<grid>.<variant>.<metric>@<k>`, with `.low` and `.high` for intervals",
     )
     reports: dict[str, str] = Field(default={}, description="report name to the path of its HTML page")
 

@@ -50,7 +50,7 @@ def test_run_writes_the_summary_and_later_commands_need_only_the_home(place: Pla
     assert summary is not None
     assert summary.success
     assert summary.peak_memory_mb > 50
-    for method in ("two_tower", "popularity", "item_knn", "tfidf", "blend", "oracle"):
+    for method in ("late_fusion", "two_tower", "popularity", "item_knn", "tfidf", "blend", "oracle"):
         for metric in ("recall@20", "ndcg@20"):
             figures = summary.figures
             name = f"ranking.{method}.{metric}"
@@ -66,7 +66,7 @@ def test_run_writes_the_summary_and_later_commands_need_only_the_home(place: Pla
     assert re.search(r"\d+ checks passed, 0 failed", printed)
 
     with place.shop().warehouse.reader() as connection:
-        user = connection.execute("SELECT user_id FROM homepage WHERE source = 'two_tower' LIMIT 1").fetchall()[0][0]
+        user = connection.execute("SELECT user_id FROM homepage WHERE source = 'late_fusion' LIMIT 1").fetchall()[0][0]
         item = connection.execute("SELECT item_id FROM similar_items LIMIT 1").fetchall()[0][0]
     code, printed = call("recommend", user, "--home", place.home, "-k", 3)
     assert code == 0

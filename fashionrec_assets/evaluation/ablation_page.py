@@ -72,8 +72,9 @@ def ablation_verdicts(report: AblationReport) -> list[Verdict]:
     gap = None if best is None else best.differences["ndcg"]
     if best is not None and gap is not None and gap.low > 0:
         text = (
-            f"The best variant of the grid is {best.variant.title}: {paired(gap)} in NDCG@{report.k} against the "
-            "settings in force. These figures come from the test window: confirm on the validation window first."
+            f"The best variant of the grid is “{best.variant.title}”: {paired(gap)} in NDCG@{report.k} against the "
+            "settings in force. These figures come from the test window: before you change a setting, confirm it on "
+            "the validation window."
         )
         said.append(Verdict("note", text))
     return said
@@ -168,14 +169,12 @@ def _costs(report: AblationReport) -> FigureTable:
 
 
 def _seconds(report: AblationReport) -> Drawing:
-    slowest = max(one.seconds for one in report.ablations) or 1.0
     bars = [
-        Bar(one.variant.title, one.seconds / slowest, role="model" if one is report.reference else "baseline")
+        Bar(one.variant.title, one.seconds, role="model" if one is report.reference else "baseline")
         for one in report.ablations
         if one.variant.axis != "combination"
     ]
-    hint = f"1 is {slowest:.1f} seconds."
-    return Drawing("Training time", interval_plot("seconds", bars, "share of the slowest model's seconds"), hint)
+    return Drawing("Training time", interval_plot("seconds", bars, "seconds", digits=1))
 
 
 def _points(report: AblationReport) -> list[str]:
@@ -204,4 +203,5 @@ def _epochs(count: int) -> str:
 
 
 def _day(second: int) -> str:
-    return f"{datetime.fromtimestamp(second, UTC):%d %B %Y}"
+    at = datetime.fromtimestamp(second, UTC)
+    return f"{at.day} {at:%B %Y}"

@@ -98,18 +98,23 @@ def share_plot(name: str, parts: Sequence[str], rows: Mapping[str, Sequence[floa
 
 
 def reliability_plot(name: str, lines: Mapping[str, Sequence[tuple[float, float]]], x_label: str) -> Markup:
-    """What was foretold (x) against what came (y), both as rates, on logarithmic axes where they span decades."""
+    """What was foretold (x) against what came (y), both as rates, on logarithmic axes where they span decades.
+
+    Points at which nothing was foretold or nothing came are left out.
+    """
+    drawn = {label: [point for point in points if min(point) > 0] for label, points in lines.items()}
 
     def paint(axes: Axes) -> None:
         from matplotlib.ticker import FuncFormatter, NullLocator
 
-        every = [value for points in lines.values() for point in points for value in point if value > 0]
+        every = [value for points in drawn.values() for point in points for value in point]
         high = max(every, default=1.0)
         low = max(min(every, default=0.01), high / _DECADES)
         axes.plot([low, high], [low, high], color=MUTED, linestyle="--", linewidth=1, label="as foretold")
-        for position, (label, points) in enumerate(lines.items()):
+        for position, (label, points) in enumerate(drawn.items()):
             axes.plot(
-                *zip(*points, strict=True),
+                [foretold for foretold, _ in points],
+                [came for _, came in points],
                 color=CYCLE[position % len(CYCLE)],
                 marker=MARKERS[position % len(MARKERS)],
                 markersize=4,

@@ -36,6 +36,7 @@ _VARIABLES = {
 CYCLE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9", "#7f7f7f", "#b2182b")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _WIDTH = 5.6
+_LABEL = 30
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,8 @@ def inline_svg(svg: str, name: str, description: str) -> Markup:
     return Markup(f'<svg class="plot" role="img" aria-label="{label}" viewBox="{viewbox}">') + Markup(rest)
 
 
-def interval_plot(name: str, bars: Sequence[Bar], x_label: str) -> Markup:
-    """Horizontal bars, best on top, each with its interval and its value written at the end."""
+def interval_plot(name: str, bars: Sequence[Bar], x_label: str, *, digits: int = 4) -> Markup:
+    """Horizontal bars, largest on top, each with its interval and its value, to `digits`, written at the end."""
     colours = {"model": MODEL, "oracle": ORACLE}
     ordered = sorted(bars, key=lambda bar: bar.value)
 
@@ -143,9 +144,10 @@ def interval_plot(name: str, bars: Sequence[Bar], x_label: str) -> Markup:
                 for edge in (bar.low, bar.high):
                     axes.plot([edge, edge], [place - 0.14, place + 0.14], color=INK, linewidth=1.4)
                 end = bar.high
-            text = f"{bar.value:.4f}".removeprefix("0")
+            text = f"{bar.value:.{digits}f}"
+            text = text.removeprefix("0") if digits > 1 else text
             axes.text(end + reach * 0.02, place, text, va="center", fontsize=10, color=INK)
-        axes.set_yticks(places, [plain_label(bar.label, 22) for bar in ordered])
+        axes.set_yticks(places, [plain_label(bar.label, _LABEL) for bar in ordered])
         axes.tick_params(axis="y", length=0)
         axes.set_xlim(0, reach * 1.17)
         axes.set_xlabel(x_label)
@@ -156,7 +158,7 @@ def interval_plot(name: str, bars: Sequence[Bar], x_label: str) -> Markup:
 
 
 def difference_plot(name: str, bars: Sequence[Bar], x_label: str) -> Markup:
-    """Points with their intervals around a line at zero, in the given order, the first on top."""
+    """Points with their intervals around a line at zero, in the given order, the first on top; values at the edge."""
 
     return draw(
         name,
@@ -178,7 +180,7 @@ def difference_picture(bars: Sequence[Bar], x_label: str) -> bytes:
 
 
 def _difference_height(bars: Sequence[Bar]) -> float:
-    return 0.9 + 0.46 * len(bars)
+    return 0.9 + 0.36 * len(bars)
 
 
 def _difference_painter(
@@ -197,11 +199,13 @@ def _difference_painter(
             axes.plot([bar.value], [place], marker="o", markersize=7, color=colour, zorder=3)
             sign = "+" if bar.value >= 0 else "−"
             text = sign + f"{abs(bar.value):.4f}".removeprefix("0")
-            axes.text(bar.value, place + 0.22, text, ha="center", fontsize=10, color=INK)
-        axes.set_yticks(places, [plain_label(bar.label, 30) for bar in bars])
+            # In a column of their own: beside its point a value would lie on the line at zero, or on an interval.
+            edge_of_axes = axes.get_yaxis_transform()
+            axes.text(1.02, place, text, transform=edge_of_axes, va="center", fontsize=10, color=INK)
+        axes.set_yticks(places, [plain_label(bar.label, _LABEL) for bar in bars])
         axes.tick_params(axis="y", length=0)
         axes.set_xlim(-reach * 1.15, reach * 1.15)
-        axes.set_ylim(-0.6, len(bars) - 0.3)
+        axes.set_ylim(-0.6, len(bars) - 0.4)
         axes.set_xlabel(x_label)
         axes.grid(axis="x", color=grid, linewidth=0.6)
         axes.set_axisbelow(True)
@@ -220,7 +224,7 @@ def line_plot(name: str, lines: Sequence[Line], x_label: str, y_label: str, *, l
             axes.plot(
                 list(line.x),
                 list(line.y),
-                label=plain_label(line.label, 26),
+                label=plain_label(line.label, _LABEL),
                 color=special or CYCLE[position % len(CYCLE)],
                 marker=MARKERS[position % len(MARKERS)],
                 markersize=4,

@@ -238,7 +238,7 @@ def ranking_page(report: RankingReport, shop: str = "") -> Page:
     if report.learning_curves:
         drawings = [
             Drawing(
-                f"{curve.title}: {label}",
+                f"{curve.title}, {label}",
                 line_plot(f"learning-{i}-{j}", [Line(label, curve.x, values, "model")], curve.x_label, label),
             )
             for i, curve in enumerate(report.learning_curves)

@@ -7,6 +7,7 @@ Belongs here: tables, plots and words of those sections. Does not belong here: t
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fashionrec_assets.evaluation.group_plots import Group, bucket_plot, reliability_plot, share_plot
 from fashionrec_assets.evaluation.ranking_figures import Method, ModalityWeights, RankingReport
@@ -25,6 +26,7 @@ METRIC_TITLES = {
     "diversity_type": "Type diversity",
 }
 BEHAVIOUR_TITLES = {"pv": "views", "fav": "favourites", "cart": "carts", "buy": "purchases"}
+_VIEW_TITLES = {"id": "ID", "age": "days on the shelf", "image": "photo", "family_id": "product family"}
 _COLOURS = 6
 _MAIN_BASELINES = ("lambdamart", "blend", "item_knn", "tfidf", "recent_popularity")
 
@@ -53,7 +55,8 @@ def _family_section(report: RankingReport, family: Family, names: list[SliceName
     k, methods = report.headline_k, main_methods(report)
     rows = {(row.method, row.slice, row.metric): row for row in report.rows if row.k == k}
     size = {row.slice: (row.users, row.targets) for row in report.rows}
-    buckets = [SLICE_TITLES[name] for name in names]
+    titles = {name: SLICE_TITLES[name][:1].upper() + SLICE_TITLES[name][1:] for name in names}
+    buckets = list(titles.values())
     drawings: list[Drawing] = []
     for metric in ("ndcg", "recall"):
         groups = []
@@ -64,7 +67,7 @@ def _family_section(report: RankingReport, family: Family, names: list[SliceName
         label = f"{METRIC_TITLES[metric]}@{k}"
         slug = f"{names[-1].split('_')[0]}-{metric}"
         drawings.append(Drawing(f"{label} {family.title.lower()}", bucket_plot(slug, buckets, groups, label)))
-    heads = ["Method", *[f"{SLICE_TITLES[name]}: {METRIC_TITLES[m]}@{k}" for name in names for m in ("recall", "ndcg")]]
+    heads = ["Method", *[f"{titles[name]}: {METRIC_TITLES[m]}@{k}" for name in names for m in ("recall", "ndcg")]]
     lines: list[TableLine] = []
     for method in methods:
         cells: list[Cell] = []
@@ -147,7 +150,10 @@ def behaviour_section(report: RankingReport) -> Section:
             BEHAVIOUR_TITLES.get(one.behaviour, one.behaviour): [(part.foretold, part.came) for part in one.bins]
             for one in chosen
         }
-        hint = f"Pairs: {chosen[0].pairs_are}. Each point is as many pairs; on the dashed line what was foretold came."
+        hint = (
+            f"Pairs: {chosen[0].pairs_are}. Each point is equally many pairs, left out if the behaviour came in none; "
+            "on the dashed line what was foretold came."
+        )
         plot = reliability_plot(f"reliability-{name}", curves, "foretold")
         drawings.append(Drawing(f"{chosen[0].title}: foretold and come", plot, hint))
     return Section(
@@ -163,9 +169,9 @@ def behaviour_section(report: RankingReport) -> Section:
 
 def _largest(weights: ModalityWeights) -> tuple[list[str], dict[str, list[float]]]:
     """The views with the largest shares and the rest as one: more than a handful of colours nobody tells apart."""
-    order = np.argsort(-np.mean([shares for _, shares in weights.groups.values()], axis=0), kind="stable")
+    order = _by_share(weights)
     shown, rest = order[:_COLOURS], order[_COLOURS:]
-    parts = [weights.views[view].replace("_", " ") for view in shown]
+    parts = [_view_title(weights.views[view]) for view in shown]
     rows = {group: [float(shares[view]) for view in shown] for group, (_, shares) in weights.groups.items()}
     if len(rest):
         parts.append(f"{len(rest)} others")
@@ -174,21 +180,32 @@ def _largest(weights: ModalityWeights) -> tuple[list[str], dict[str, list[float]
     return parts, rows
 
 
+def _by_share(weights: ModalityWeights) -> NDArray[np.intp]:
+    return np.argsort(-np.mean([shares for _, shares in weights.groups.values()], axis=0), kind="stable")
+
+
+def _view_title(view: str) -> str:
+    return _VIEW_TITLES.get(view, view.replace("_", " "))
+
+
 def modality_section(report: RankingReport) -> Section:
     """What item vectors are made of."""
     weights = report.modality_weights
     if weights is None:
         raise ValueError("the report has no modality weights")
-    heads = ["Items", *[view.replace("_", " ") for view in weights.views], "Count"]
+    heads = ["View", *[f"{group} ({count:,})" for group, (count, _) in weights.groups.items()]]
     lines = [
-        TableLine(group, [*[Cell(f"{share:.1%}") for share in shares], Cell(f"{count:,}")])
-        for group, (count, shares) in weights.groups.items()
+        TableLine(
+            _view_title(weights.views[view]), [Cell(f"{shares[view]:.1%}") for _, shares in weights.groups.values()]
+        )
+        for view in _by_share(weights)
     ]
     plot = share_plot("modalities", *_largest(weights))
     return Section(
         "What item vectors are made of",
         f"{weights.title}: the share of an item's vector that comes from each view, on the mean over the group. Nobody "
-        "had touched a cold item before the cut, so nothing is known by its id.",
+        "had touched a cold item before the cut: what stands for its ID is one vector that all new items share. In "
+        "brackets: how many items there are.",
         drawings=[Drawing("Share of each view", plot)],
         tables=[FigureTable("Mean share of each view", heads, lines)],
     )

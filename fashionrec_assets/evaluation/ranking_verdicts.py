@@ -11,6 +11,7 @@ from fashionrec_assets.evaluation.ranking_figures import Comparison, Method, Ora
 from fashionrec_assets.evaluation.slices import SliceName
 from fashionrec_assets.evaluation.words import Tone, Verdict, listed, number, paired, signed
 
+_BEST = " (the best baseline here)"
 _METRICS = {"ndcg": "NDCG", "recall": "Recall"}
 
 
@@ -61,20 +62,42 @@ def verdicts(
             if summary.metric == "ndcg" and summary.slice == "overall"
         ]
     said += _oracle_verdicts(shares, ndcg, titles, model, k)
-    cold = _best(ndcg, rivals, "cold")
-    if cold is not None:
-        mine = ndcg.get((model, "cold")) if model is not None else None
-        text = f"On cold items {titles[cold.method]} is best: NDCG@{k} {_with_interval(cold)}"
-        if mine is not None and cold.method != model:
-            text += f"; {titles[str(model)]} has {_with_interval(mine)}"
-        tone: Tone = "note" if mine is None else "good" if cold.method == model else "undecided"
-        said.append(Verdict(tone, text + "."))
-    return said
+    return said + _cold_verdicts(comparisons, ndcg, rivals, titles, model, k)
+
+
+def _cold_verdicts(
+    comparisons: Sequence[Comparison],
+    ndcg: Mapping[tuple[str, SliceName], Row],
+    rivals: set[str],
+    titles: Mapping[str, str],
+    model: str | None,
+    k: int,
+) -> list[Verdict]:
+    """Whose figure is highest on cold items, and whether the people there can tell."""
+    best = _best(ndcg, rivals, "cold")
+    if best is None:
+        return []
+    text = f"On cold items {titles[best.method]} has the highest NDCG@{k}: {_with_interval(best)}"
+    mine = ndcg.get((model, "cold")) if model is not None else None
+    if model is None or mine is None:
+        return [Verdict("note", text + ".")]
+    outcomes: dict[str, Outcome] = {
+        c.second: c.outcome for c in comparisons if (c.first, c.slice, c.metric) == (model, "cold", "ndcg")
+    }
+    if best.method == model:
+        close = [titles[name] for name in outcomes if name in rivals and outcomes[name] == "undecided"]
+        if close:
+            return [Verdict("undecided", f"{text}; these people cannot tell it apart from {listed(close)}.")]
+        return [Verdict("good", text + ".")]
+    text += f"; {titles[model]} has {_with_interval(mine)}"
+    if outcomes.get(best.method) == "worse":
+        return [Verdict("bad", text + ", less by the paired interval.")]
+    return [Verdict("undecided", text + ", and these people cannot tell the two apart.")]
 
 
 def _named(titles: Mapping[str, str], name: str, reference: str) -> Mapping[str, str]:
     """`titles`, where the best baseline is introduced as such if it is another than the reference."""
-    return titles if name == reference else {**titles, name: f"{titles[name]} (the best baseline here)"}
+    return titles if name == reference else {**titles, name: f"{titles[name]}{_BEST}"}
 
 
 def _seeds_verdict(summary: SeedSummary, titles: Mapping[str, str]) -> Verdict:
@@ -104,10 +127,11 @@ def _reference_verdict(comparison: Comparison, titles: Mapping[str, str], k: int
             beyond = "; their own intervals do not overlap" if comparison.apart else ""
             return Verdict("good", f"{ours} beats {theirs} on NDCG@{k}: {paired(comparison.difference)}{beyond}.")
         case "worse":
-            advice = f"A model that loses to {theirs} does not earn its keep here: serve {theirs} instead."
+            bar = theirs.removesuffix(_BEST)
+            advice = f"A model that loses to {bar} does not earn its keep here: serve {bar} instead."
             return Verdict("bad", f"{ours} loses to {theirs} on NDCG@{k}: {paired(comparison.difference)}. {advice}")
         case "undecided":
-            advice = f"Until it can, {theirs} is the cheaper choice."
+            advice = f"Until it can, {theirs.removesuffix(_BEST)} is the cheaper choice."
             return Verdict(
                 "undecided",
                 f"{ours} cannot be told apart from {theirs} on NDCG@{k}: {paired(comparison.difference)}. {advice}",

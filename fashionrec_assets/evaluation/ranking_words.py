@@ -21,7 +21,8 @@ def moment(seconds: int) -> str:
         at = datetime.fromtimestamp(seconds, UTC)
     except (OverflowError, OSError, ValueError):
         return f"second {seconds}"
-    return f"{at:%d %B %Y}" if seconds % 86_400 == 0 else f"{at:%d %B %Y %H:%M} UTC"
+    day = f"{at.day} {at:%B %Y}"
+    return day if seconds % 86_400 == 0 else f"{day} {at:%H:%M} UTC"
 
 
 def protocol_points(report: RankingReport) -> list[str]:

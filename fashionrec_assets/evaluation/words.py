@@ -34,7 +34,8 @@ def number(value: float | None, digits: int = 4) -> str:
 
 def signed(value: float) -> str:
     """A difference as it is printed: `+.0123`."""
-    return number(value) if value < 0 else f"+{number(value)}"
+    text = number(value)
+    return text if text.startswith("−") else f"+{text}"
 
 
 def paired(difference: Interval) -> str:

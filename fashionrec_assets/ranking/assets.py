@@ -21,7 +21,8 @@ from fashionrec_assets.storage.ledger import Stage
 from fashionrec_assets.towers.reading import EVALUATION, SELECTION, SERVED
 
 if TYPE_CHECKING:
-    from fashionrec_assets.ranking.ranker import Lists, Ranker
+    from fashionrec_assets.catalog.ranking_task import RankingTask
+    from fashionrec_assets.ranking.ranker import Ranker
     from fashionrec_assets.towers.artifact import TwoTower
 
 MODEL = Stage(
@@ -65,7 +66,7 @@ def late_fusion_model(shop: ShopParam) -> dg.MaterializeResult:
 
 def _train(shop: Shop, run: StageRun) -> tuple[dict[str, Ranker], dict[str, Any]]:
     """The rankers by folder, and what is shown of them."""
-    from fashionrec_assets.ranking.late_fusion import window_starts
+    from fashionrec_assets.ranking.late_fusion import lists_of
     from fashionrec_assets.ranking.ranker import importance, joined, train_ranker
 
     settings, split = shop.settings, cuts(shop)
@@ -78,9 +79,9 @@ def _train(shop: Shop, run: StageRun) -> tuple[dict[str, Ranker], dict[str, Any]
     summary: dict[str, Any] = {"rankers": [], "importance": []}
     for number, (name, end) in enumerate(ends.items()):
         started = time.perf_counter()
-        starts = window_starts(inputs.log, end, length, settings.ranking.windows)
-        tower = None if name == WITHOUT_TOWER else _tower_before(shop, inputs, split, starts[0])
-        lists = joined([_lists(shop, inputs, start, start + length, tower) for start in starts])
+        tasks = _windows(shop, inputs, end, length)
+        tower = None if name == WITHOUT_TOWER else _tower_before(shop, inputs, split, min(task.start for task in tasks))
+        lists = joined([lists_of(task, inputs.knowledge(task.start, tower), settings.ranking) for task in tasks])
         rankers[name] = train_ranker(lists, settings.ranking, seed=settings.seed)
         summary["rankers"].append(
             {
@@ -102,24 +103,29 @@ def _train(shop: Shop, run: StageRun) -> tuple[dict[str, Ranker], dict[str, Any]
     return rankers, summary
 
 
-def _lists(shop: Shop, inputs: RankingInputs, start: int, end: int, tower: TwoTower | None) -> Lists:
-    """The candidates of a window's people, a seeded sample of them, and what they took."""
+def _windows(shop: Shop, inputs: RankingInputs, end: int, length: int) -> list[RankingTask]:
+    """The windows to learn from: the last before `end`, and earlier ones while too few people came in those."""
     from fashionrec_assets.catalog.ranking_task import ranking_task
-    from fashionrec_assets.ranking.late_fusion import lists_of
+    from fashionrec_assets.ranking.late_fusion import window_starts
 
-    settings = shop.settings
-    task = ranking_task(
-        inputs.log,
-        name="ranker",
-        start=start,
-        end=end,
-        target_behaviours=settings.evaluation.target_behaviours,
-        launched_at=launched(shop),
-        max_users=settings.ranking.train_users // settings.ranking.windows,
-        max_cold_users=0,
-        seed=settings.seed,
-    )
-    return lists_of(task, inputs.knowledge(start, tower), settings.ranking)
+    settings, on_sale = shop.settings, launched(shop)
+    tasks: list[RankingTask] = []
+    for start in window_starts(inputs.log, end, length, settings.ranking.windows):
+        task = ranking_task(
+            inputs.log,
+            name="ranker",
+            start=start,
+            end=start + length,
+            target_behaviours=settings.evaluation.target_behaviours,
+            launched_at=on_sale,
+            max_users=max(1, settings.ranking.train_users // settings.ranking.windows),
+            max_cold_users=0,
+            seed=settings.seed,
+        )
+        tasks.append(task)
+        if sum(len(known.users) for known in tasks) >= settings.ranking.enough_users:
+            break
+    return tasks
 
 
 def _tower_before(shop: Shop, inputs: RankingInputs, split: Cuts, start: int) -> TwoTower:

@@ -178,7 +178,7 @@ def _nearest(
         other = candidates[:, None] != mine[None, :]
         near = known.text[candidates] @ known.text[mine].T
         text[part] = np.where(other, near, 0).max(axis=1)
-        mean[part] = near.mean(axis=1)
+        mean[part] = np.where(other, near, 0).sum(axis=1) / np.maximum(other.sum(axis=1), 1)
         photographed = mine[known.has_image[mine]]
         if len(photographed):
             seen = known.image[candidates] @ known.image[photographed].T

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fashionrec_assets.catalog.event_log import BEHAVIOURS, EventLog
 from fashionrec_assets.catalog.ranking_task import RankingTask
-from fashionrec_assets.ranking.features import Pairs, pairs_of
+from fashionrec_assets.ranking.features import NAMES, Pairs, pairs_of
 from fashionrec_assets.ranking.knowledge import DAY, Knowledge
 from fashionrec_assets.ranking.ranker import ANY, Lists, Ranker
 from fashionrec_assets.ranking.sources.popularity import Popularity
@@ -32,11 +32,11 @@ def users_per_block(n_items: int) -> int:
 
 
 def window_starts(log: EventLog, end: int, length: int, most: int) -> list[int]:
-    """Starts, ascending, of up to `most` windows of `length` seconds of which the last ends at `end` and each begins a
-    day before the next. A window needs a whole day of history before it; the last window is always there."""
+    """Starts, latest first, of up to `most` windows of `length` seconds: the latest ends at `end`, each other a day
+    before the next. The latest is always there, an earlier one only with two whole days of history before it."""
     first = int(log.times.min(initial=end)) // DAY * DAY
     starts = [end - length - back * DAY for back in range(most)]
-    return sorted(start for start in starts if start >= first + 2 * DAY or start == starts[0])
+    return [start for start in starts if start == starts[0] or start >= first + 2 * DAY]
 
 
 def lists_of(
@@ -73,7 +73,7 @@ def lists_of(
     return Lists(
         people=task.users[rows].astype(np.int64),
         owner=owner,
-        values=np.concatenate(values) if values else np.zeros((0, 0), np.float32),
+        values=np.concatenate(values) if values else np.zeros((0, len(NAMES)), np.float32),
         taken=taken,
         bits=np.where(taken, task.target_bits[place] if len(keys) else 0, 0).astype(np.uint8),
         warm=task.warm[item],

@@ -112,10 +112,12 @@ class Ranker:
         """Behaviour -> float32 (p,): the calibrated probability that it follows within the window the ranker was
         trained on, for a user who comes back and takes something new then. `any`: that any of them does."""
         inputs = _calibration_inputs(owner, self.scores(values, lift=False), values)
-        return {
+        found = {
             name: (1 / (1 + np.exp(-(inputs @ np.asarray(weights[1:]) + weights[0])))).astype(np.float32)
             for name, weights in self.calibration.items()
         }
+        # Each is fitted alone, and in the tails one behaviour could come out likelier than any at all.
+        return {name: np.minimum(chance, found.get(ANY, chance)) for name, chance in found.items()}
 
     def save(self, folder: Path) -> None:
         """Writes `model.safetensors` and `config.json` into `folder` (made if absent)."""
@@ -190,7 +192,11 @@ def train_ranker(
     fold = (rng.permutation(len(people)) % folds)[person]
     log_scale = _log_scale(lists.values)
     logs = _logs(lists.values, log_scale)
-    mean, spread = logs.mean(axis=0), logs.std(axis=0)
+    # In float32 the sum over a million pairs drifts so far that what is constant would seem to vary.
+    mean, spread = (
+        moment.astype(np.float32)
+        for moment in (logs.mean(axis=0, dtype=np.float64), logs.std(axis=0, dtype=np.float64))
+    )
     # What hardly varies here would be blown up wherever it does.
     spread = np.where(spread < 1e-4, np.float32(1e9), spread)
     inputs = np.clip((logs - mean) / spread, -CLIP, CLIP).astype(np.float32)
@@ -257,20 +263,24 @@ def _train(
 
     network = _network(inputs.shape[1], settings)
     users = np.flatnonzero(trained_on)
-    bounds: list[int] = np.searchsorted(lists.owner, np.arange(len(lists.targets) + 1)).tolist()
+    bounds = np.searchsorted(lists.owner, np.arange(len(lists.targets) + 1))
+    rate = np.minimum(1, settings.train_candidates / np.maximum(np.diff(bounds), 1))[lists.owner]
     optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     steps = settings.epochs * -(-len(users) // settings.batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=max(steps, 2))
     rows = torch.from_numpy(inputs)
     taken = torch.from_numpy(lists.taken.astype(np.float32))
+    stands_for = torch.from_numpy(np.where(lists.taken, 0, -np.log(rate)).astype(np.float32))
     for _ in range(settings.epochs):
         order = rng.permutation(users)
+        kept = lists.taken | (rng.random(len(rate)) < rate)
         for at in range(0, len(order), settings.batch_size):
             batch = order[at : at + settings.batch_size]
-            sizes = [bounds[user + 1] - bounds[user] for user in batch]
-            places = torch.from_numpy(np.concatenate([np.arange(bounds[user], bounds[user + 1]) for user in batch]))
-            member = torch.from_numpy(np.repeat(np.arange(len(batch)), sizes))
-            loss = _listwise(network(rows[places]).squeeze(1), taken[places], member, len(batch))
+            parts = [bounds[user] + np.flatnonzero(kept[bounds[user] : bounds[user + 1]]) for user in batch]
+            places = torch.from_numpy(np.concatenate(parts))
+            member = torch.from_numpy(np.repeat(np.arange(len(batch)), [len(part) for part in parts]))
+            scores = network(rows[places]).squeeze(1)
+            loss = _listwise(scores, stands_for[places], taken[places], member, len(batch))
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -279,12 +289,18 @@ def _train(
     return network.eval()
 
 
-def _listwise(scores: torch.Tensor, taken: torch.Tensor, member: torch.Tensor, users: int) -> torch.Tensor:
-    """Mean over `users` of the cross-entropy between what each took, in equal parts, and the softmax of their list."""
+def _listwise(
+    scores: torch.Tensor, log_weight: torch.Tensor, taken: torch.Tensor, member: torch.Tensor, users: int
+) -> torch.Tensor:
+    """Mean over `users` of the cross-entropy between what each took, in equal parts, and the softmax of their list.
+
+    `log_weight` (p,): log of how many candidates of the list each pair stands for, where the others were left out.
+    """
     import torch
 
-    top = torch.full((users,), -torch.inf).scatter_reduce(0, member, scores.detach(), "amax")
-    total = torch.zeros(users).index_add(0, member, torch.exp(scores - top[member]))
+    weighted = scores + log_weight
+    top = torch.full((users,), -torch.inf).scatter_reduce(0, member, weighted.detach(), "amax")
+    total = torch.zeros(users).index_add(0, member, torch.exp(weighted - top[member]))
     log_share = scores - top[member] - torch.log(total)[member]
     count = torch.zeros(users).index_add(0, member, taken)
     return -(log_share * taken / count[member].clamp(min=1)).sum() / users

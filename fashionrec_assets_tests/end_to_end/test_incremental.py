@@ -79,15 +79,21 @@ def test_a_new_photo_recomputes_one_crop_and_one_image_vector(place: Place) -> N
         assert untouched not in done
 
 
-def test_a_changed_price_reaches_no_model(place: Place) -> None:
+def test_a_changed_price_moves_one_item_vector_and_trains_nothing(place: Place) -> None:
+    """The item tower reads prices of the catalog; photos, texts and what was learned do not."""
+    chosen = place.catalog()[0]
+    shop = place.shop()
+    models = {name: shop.version(name) for name in ("two_tower_model", "late_fusion_model", "clip_model")}
+
     def reprice(rows: list[list[str]]) -> list[list[str]]:
         price = rows[0].index("price")
-        return [rows[0], [*rows[1][:price], "12.34", *rows[1][price + 1 :]], *rows[2:]]
+        return [[*row[:price], "12.34", *row[price + 1 :]] if row[0] == chosen["item_id"] else row for row in rows]
 
     place.edit_catalog(reprice)
     done = work(place.run())
-    assert done.pop("items") == 1
-    assert set(done) <= {"homepage", "ranking_report"}
+    assert done.pop("items") == done.pop("item_vectors") == done.pop("faiss_index") == 1
+    assert set(done) <= {"homepage", "ranking_report", "ranking_ablations"}
+    assert {name: shop.version(name) for name in models} == models
 
 
 def traces(home: Path, item_id: str) -> list[str]:

@@ -66,11 +66,11 @@ POINTS = (
 def content(home: Path) -> dict[str, Any]:
     """Everything a reader of the shop can see: all tables, all bucket stores, all current artifacts' tables."""
     found: dict[str, Any] = {}
-    timed = {"fit_seconds", "score_seconds"}
+    measured = {"fit_seconds", "score_seconds", "fit_growth_mb", "train_seconds"}
     with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
         for (table,) in connection.execute("SELECT table_name FROM duckdb_tables() ORDER BY 1").fetchall():
             rows = connection.sql(f'SELECT * FROM "{table}"')
-            kept = ", ".join(f'"{name}"' for name in rows.columns if name not in timed)
+            kept = ", ".join(f'"{name}"' for name in rows.columns if name not in measured)
             found[table] = sorted(map(repr, connection.execute(f'SELECT {kept} FROM "{table}"').fetchall()))
     for path in sorted((home / "stores").rglob("*.parquet")):
         found[str(path.relative_to(home))] = pq.read_table(path).to_pylist()

@@ -139,6 +139,15 @@ def test_equal_methods_cannot_be_told_apart(task):
     assert "cannot be told apart from Tuned blend" in report.verdicts[0].text
 
 
+def test_what_is_said_of_cold_items_is_no_firmer_than_the_figures(task):
+    ours, _, blend = entrants(task, 0.01, 30.0)
+    said = next(v for v in evaluate(task, [ours, blend], SETTINGS).verdicts if v.text.startswith("On cold items"))
+    assert (said.tone, "Two-tower has the highest" in said.text) == ("good", True)
+    twin = Entrant(Noisy("blend", ours.recommender.scores), 0.0, "Tuned blend")
+    said = next(v for v in evaluate(task, [ours, twin], SETTINGS).verdicts if v.text.startswith("On cold items"))
+    assert (said.tone, "cannot tell it apart from Tuned blend" in said.text) == ("undecided", True)
+
+
 def test_a_report_of_baselines_alone_names_the_best(task):
     report = evaluate(task, entrants(task, 1.0, 0.1)[1:], SETTINGS)
     assert report.model is None
