@@ -80,7 +80,7 @@ RETRIEVAL_PREVIOUS = "retrieval.previous.json"
     )
 )
 def ranking_report(shop: ShopParam) -> dg.MaterializeResult:
-    """The two-tower model beside the baselines on the held-out test days, with intervals, slices and a verdict."""
+    """Late fusion, the two-tower model and the baselines on the held-out test days, with intervals and a verdict."""
     from fashionrec_assets.evaluation.ranking_page import ranking_page
     from fashionrec_assets.evaluation.render import write_page
 
@@ -144,9 +144,9 @@ def ranking_ablations(shop: ShopParam) -> dg.MaterializeResult:
             shutil.rmtree(work_folder(shop), ignore_errors=True)
         with shop.warehouse.reader() as connection:
             found = connection.execute(
-                "SELECT variant, round(value, 4) AS 'NDCG@20', round(difference, 4) AS difference, "
-                "round(difference_low, 4) AS low, round(difference_high, 4) AS high, technique, judgement, "
-                "round(train_seconds, 1) AS seconds FROM ranking_ablations WHERE metric = 'ndcg' ORDER BY value DESC"
+                "SELECT variant, round(value, 4) AS ndcg, judgement, round(difference, 4) AS difference, "
+                "round(difference_low, 4) AS low, round(difference_high, 4) AS high "
+                "FROM ranking_ablations WHERE metric = 'ndcg' ORDER BY axis <> 'reference', value DESC"
             ).fetch_df()
             count = one_row(connection, "SELECT count(*) FROM ranking_ablations")
         plot = shop.reports / "ablations.effects.png"
@@ -252,7 +252,12 @@ def _measure(shop: Shop, run: StageRun) -> RankingReport:
     from fashionrec_assets.catalog.ranking_task import ranking_tasks
     from fashionrec_assets.evaluation.baselines.suite import fit_baselines
     from fashionrec_assets.evaluation.late_fusion_inputs import late_fusion_inputs
-    from fashionrec_assets.evaluation.ranking_inputs import list_views, modality_weights, seed_runs
+    from fashionrec_assets.evaluation.ranking_inputs import (
+        conversion_scores,
+        list_views,
+        modality_weights,
+        seed_runs,
+    )
     from fashionrec_assets.evaluation.ranking_report import evaluate
     from fashionrec_assets.ranking.reading import item_texts
 
@@ -269,7 +274,7 @@ def _measure(shop: Shop, run: StageRun) -> RankingReport:
     )
     baselines = fit_baselines(validation, test, item_texts(shop), settings.evaluation, seed=settings.seed)
     model, curve, tower = _two_tower(shop, test)
-    fusion = late_fusion_inputs(shop, test)
+    fusion, heads = late_fusion_inputs(shop, test), conversion_scores(tower, test)
     return evaluate(
         test,
         [*fusion.entrants, model, *baselines.entrants],
@@ -280,7 +285,7 @@ def _measure(shop: Shop, run: StageRun) -> RankingReport:
         blend_trials=baselines.blend_trials,
         learning_curves=[curve],
         extra_seeds=[*fusion.seeds, *seed_runs(shop, test, tower, run.progress)],
-        behaviour_scores=[fusion.behaviours],
+        behaviour_scores=[fusion.behaviours, *([heads] if heads else [])],
         modality_weights=modality_weights(tower, test),
         views=list_views(tower.features),
         progress=run.progress,

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fashionrec_assets.catalog.event_log import BEHAVIOURS
 from fashionrec_assets.catalog.ranking_task import RankingTask
 from fashionrec_assets.evaluation.ablation_inputs import chosen_epochs
+from fashionrec_assets.evaluation.behaviours import BehaviourScores
 from fashionrec_assets.evaluation.metrics import ListViews
 from fashionrec_assets.evaluation.ranking_figures import ModalityWeights
 from fashionrec_assets.evaluation.recommender import SeedRun
@@ -22,6 +24,9 @@ from fashionrec_assets.towers.features import ItemFeatures, UserProfiles, catego
 
 if TYPE_CHECKING:
     from fashionrec_assets.towers.artifact import TwoTower
+
+REACHED = {"cart_or_fav": ("fav", "cart", "buy"), "buy": ("buy",)}
+"""Behaviours that count as having reached the task of a head."""
 
 SEEDS = "two_tower_seeds"
 """The artifact of further training runs: a folder per model and seed."""
@@ -73,6 +78,31 @@ def seed_runs(shop: Shop, task: RankingTask, tower: TowerInputs, progress: Calla
         progress(position + 1, len(seeds))
     shop.artifacts.prune(SEEDS, names)
     return runs
+
+
+def conversion_scores(tower: TowerInputs, task: RankingTask) -> BehaviourScores | None:
+    """What the two-tower model's heads foretell of the items that users with a history turned to; None without heads.
+
+    The labels are the deepest a user went with an item within the window.
+    """
+    from fashionrec_assets.towers.recommender import TwoTowerRecommender
+
+    if not tower.model.tasks:
+        return None
+    recommender = TwoTowerRecommender(
+        tower.model, task.history, tower.features, as_of=task.start, profiles=tower.profiles
+    )
+    known = task.has_history[task.target_rows]
+    rows, owner = np.unique(task.target_rows[known], return_inverse=True)
+    users = recommender.user_vectors(task.users[rows])[owner]
+    chances = tower.model.conversion(users, recommender.item_vectors[task.target_items[known]])
+    deeper = {name: sum(1 << BEHAVIOURS.index(one) for one in reached) for name, reached in REACHED.items()}
+    return BehaviourScores(
+        "two_tower_heads",
+        "Two-tower's heads",
+        "the items that test users with a history turned to",
+        {name: (chance, (task.target_bits[known] & deeper[name]) > 0) for name, chance in chances.items()},
+    )
 
 
 def list_views(features: ItemFeatures) -> ListViews | None:

@@ -25,7 +25,13 @@ METRIC_TITLES = {
     "diversity_text": "Text diversity",
     "diversity_type": "Type diversity",
 }
-BEHAVIOUR_TITLES = {"pv": "views", "fav": "favourites", "cart": "carts", "buy": "purchases"}
+BEHAVIOUR_TITLES = {
+    "pv": "views",
+    "fav": "favourites",
+    "cart": "carts",
+    "cart_or_fav": "carts or favourites",
+    "buy": "purchases",
+}
 _VIEW_TITLES = {"id": "ID", "age": "days on the shelf", "image": "photo", "family_id": "product family"}
 _COLOURS = 6
 _MAIN_BASELINES = ("lambdamart", "blend", "item_knn", "tfidf", "recent_popularity")

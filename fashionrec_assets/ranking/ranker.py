@@ -192,11 +192,10 @@ def train_ranker(
     fold = (rng.permutation(len(people)) % folds)[person]
     log_scale = _log_scale(lists.values)
     logs = _logs(lists.values, log_scale)
-    # In float32 the sum over a million pairs drifts so far that what is constant would seem to vary.
-    mean, spread = (
-        moment.astype(np.float32)
-        for moment in (logs.mean(axis=0, dtype=np.float64), logs.std(axis=0, dtype=np.float64))
-    )
+    # In float32 the sum over a million pairs drifts so far that what is constant would seem to vary. A column at a
+    # time, as in float64 the whole would take twice the memory again.
+    mean = np.array([column.mean(dtype=np.float64) for column in logs.T], np.float32)
+    spread = np.array([column.std(dtype=np.float64) for column in logs.T], np.float32)
     # What hardly varies here would be blown up wherever it does.
     spread = np.where(spread < 1e-4, np.float32(1e9), spread)
     inputs = np.clip((logs - mean) / spread, -CLIP, CLIP).astype(np.float32)

@@ -7,6 +7,7 @@ here: any asset or check of one room.
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,12 @@ def table_of(records: Sequence[Mapping[str, Any]]) -> dg.MetadataValue | None:
     if not records:
         return None
     rows = [dg.TableRecord({name: _plain(value) for name, value in record.items()}) for record in records]
-    columns = [dg.TableColumn(name, type=_type_name(value)) for name, value in rows[0].data.items()]
+    columns = [
+        dg.TableColumn(
+            name, type=_type_name(next((row.data[name] for row in rows if row.data[name] is not None), None))
+        )
+        for name in rows[0].data
+    ]
     return dg.MetadataValue.table(rows, schema=dg.TableSchema(columns=columns))
 
 
@@ -93,6 +99,9 @@ def picture(data: bytes, alt: str) -> dg.MetadataValue:
 
 
 def _plain(value: Any) -> str | int | float | bool | None:
+    if isinstance(value, float) and not math.isfinite(value):
+        # The UI cannot read a row with a number that JSON does not have.
+        return None
     if value is None or isinstance(value, str | int | float | bool):
         return value
     return str(value)
