@@ -32,6 +32,8 @@ MODEL = Stage(
     settings=("ranking", "seed", "splits", "evaluation.target_behaviours", "evaluation.seeds"),
 )
 SUMMARY = "summary.json"
+MOST_FEATURES = 12
+MEANING = {EVALUATION: "reports", WITHOUT_TOWER: "reports, without two-tower", SERVED: "serving"}
 
 
 @dg.asset(
@@ -45,7 +47,8 @@ SUMMARY = "summary.json"
 def late_fusion_model(shop: ShopParam) -> dg.MaterializeResult:
     """The ranker over the candidates of all sources: once for reports, trained before the test days, once to serve.
 
-    It is trained again when the two-tower model is.
+    Each learns from the last days before its cut, with a two-tower model that knows only what came before those days;
+    its NDCG is that on people left out of training. It is trained again when the two-tower model is.
     """
     with shop.stage(MODEL) as run:
         inputs = {"two_tower_model": shop.model_id("two_tower_model")}
@@ -87,10 +90,8 @@ def _train(shop: Shop, run: StageRun) -> tuple[dict[str, Ranker], dict[str, Any]
             {
                 "for": name,
                 "people": len(lists.targets),
-                "candidates": len(lists.owner),
-                "taken": int(lists.taken.sum()),
-                "NDCG@20 on people left out": round(rankers[name].ndcg, 4),
-                "lift of new items": rankers[name].new_bonus,
+                "NDCG@20": round(rankers[name].ndcg, 4),
+                "lift": rankers[name].new_bonus,
                 "seconds": round(time.perf_counter() - started, 1),
             }
         )

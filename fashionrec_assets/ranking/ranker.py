@@ -33,7 +33,10 @@ CLIP = 5.0
 
 ANY = "any"
 _ROWS = 262_144
-_BONUSES = np.arange(0, 6.01, 0.25)
+_BONUSES = np.arange(0, 4.01, 0.25)
+_WARM_KEPT = 0.9
+"""Share of the NDCG of items with events that a lift of new items must leave: a ranker that knows little would
+otherwise pay nothing for showing nothing else."""
 
 
 class RankerError(RuntimeError):
@@ -337,12 +340,13 @@ def _standard(
     return np.clip((_logs(values, scale) - mean) / spread, -CLIP, CLIP).astype(np.float32)
 
 
-def _ndcg(lists: Lists, scores: NDArray[np.float32], k: int = 20) -> float:
-    """Mean NDCG@k of the lists' users, whose targets may be no candidate."""
+def _ndcg(lists: Lists, scores: NDArray[np.float32], k: int = 20, counted: NDArray[np.bool_] | None = None) -> float:
+    """Mean NDCG@k of the lists' users, whose targets may be no candidate; `counted` (p,): hits that count."""
     order = np.lexsort((-scores, lists.owner))
     owner = lists.owner[order]
     place = np.arange(len(owner)) - np.searchsorted(owner, owner)
-    gains = np.where(lists.taken[order] & (place < k), 1 / np.log2(place + 2.0), 0)
+    hits = lists.taken if counted is None else lists.taken & counted
+    gains = np.where(hits[order] & (place < k), 1 / np.log2(place + 2.0), 0)
     ideal = np.concatenate([[0], np.cumsum(1 / np.log2(np.arange(k) + 2.0))])
     mine = np.bincount(owner, weights=gains, minlength=len(lists.targets))
     asked = lists.targets > 0
@@ -351,15 +355,17 @@ def _ndcg(lists: Lists, scores: NDArray[np.float32], k: int = 20) -> float:
 
 def _new_bonus(lists: Lists, scores: NDArray[np.float32], settings: RankingSettings) -> tuple[float, float]:
     """The largest lift of new items that costs at most the share `new_item_price` of the best NDCG, and the NDCG."""
-    found = [_ndcg(lists, scores + np.where(lists.warm, 0, bonus).astype(np.float32)) for bonus in _BONUSES]
     if lists.warm.all():
-        return 0.0, found[0]
-    affordable = np.asarray(found) >= (1 - settings.new_item_price) * max(found)
-    # Only up to the first bonus that costs too much: a later one may look cheap by chance.
-    first_dear = np.flatnonzero(~affordable & (np.arange(len(found)) > int(np.argmax(found))))
-    end = int(first_dear[0]) if len(first_dear) else len(found)
-    chosen = int(np.flatnonzero(affordable[:end])[-1])
-    return float(_BONUSES[chosen]), found[chosen]
+        return 0.0, _ndcg(lists, scores)
+    lifted = [scores + np.where(lists.warm, 0, bonus).astype(np.float32) for bonus in _BONUSES]
+    warm = np.asarray([_ndcg(lists, each, counted=lists.warm) for each in lifted])
+    too_far = np.flatnonzero(warm < _WARM_KEPT * warm[0])
+    found = np.asarray([_ndcg(lists, each) for each in lifted[: int(too_far[0]) if len(too_far) else None]])
+    # Only up to the first lift past the best that costs too much: a later one may look cheap by chance.
+    best = int(found.argmax())
+    too_dear = np.flatnonzero(found[best:] < (1 - settings.new_item_price) * found[best])
+    chosen = (best + int(too_dear[0]) if len(too_dear) else len(found)) - 1
+    return float(_BONUSES[chosen]), float(found[chosen])
 
 
 def _calibration_inputs(

@@ -82,7 +82,7 @@ def homepage(shop: ShopParam) -> dg.MaterializeResult:
                 "SELECT count(*), count(DISTINCT user_id), count(*) FILTER (source = 'popular') FROM homepage",
             )
             examples = connection.execute(
-                "SELECT user_id, rank, title, round(score, 3) AS score, reason FROM homepage "
+                "SELECT user_id, rank, title, round(score, 5) AS score, reason FROM homepage "
                 "JOIN items USING (item_id) WHERE rank <= 5 ORDER BY sha256(user_id), user_id, rank LIMIT ?",
                 [EXAMPLES],
             ).fetch_df()
