@@ -85,8 +85,8 @@ def lists_of(
 class LateFusionRecommender:
     """Candidates of all sources, ranked by the learned ranker. What is no candidate gets -inf.
 
-    Users without a history are ranked by the two-tower model's vector of an unknown shopper, without a tower by recent
-    popularity: the ranker never learned from such users.
+    Users without a history get what was popular on the last day, as on the homepage: the ranker never learned from such
+    users.
     """
 
     def __init__(
@@ -165,6 +165,4 @@ class LateFusionRecommender:
         return ~self.known.matrix[user_rows].toarray().astype(bool)
 
     def _unknown(self, user_rows: NDArray[np.int32]) -> NDArray[np.float32]:
-        if self.known.tower is not None:
-            return self.known.tower.users.score(user_rows)
         return Popularity.fit_recent(self.known.log, cut=self.known.as_of, days=1).score(user_rows)
