@@ -127,8 +127,9 @@ class LateFusionRecommender:
                 available[at, hidden[place]] = False
             pairs = pairs_of(self.known, users, available, self.settings)
             # The last bits of a product depend on the batch, and must not decide an order.
-            scores = np.round(self.ranker.scores(pairs.values), 3)
-            chance = self.ranker.probabilities(pairs.owner, pairs.values)[ANY]
+            raw = self.ranker.scores(pairs.values, lift=False)
+            scores = np.round(raw + self.ranker.lift(pairs.values), 3)
+            chance = self.ranker.calibrated(pairs.owner, raw, pairs.values)[ANY]
             order = np.lexsort((pairs.items, -scores, pairs.owner))
             owner = pairs.owner[order]
             rank = np.arange(len(owner)) - np.searchsorted(owner, owner)

@@ -102,19 +102,26 @@ class Ranker:
 
     def scores(self, values: NDArray[np.float32], *, lift: bool = True) -> NDArray[np.float32]:
         """float32 (p,): higher is better; comparable among the candidates of one user."""
+        inputs = _standard(_logs(values, self.log_scale), self.mean, self.spread)
         raw = np.zeros(len(values), np.float32)
         for network in self.networks:
-            raw += _apply(network, self.standard(values)) / len(self.networks)
-        warm = values[:, NAMES.index("warm")] > 0
-        return raw + np.where(warm, 0, self.new_bonus if lift else 0).astype(np.float32)
+            raw += _apply(network, inputs) / len(self.networks)
+        return raw + self.lift(values) if lift else raw
 
-    def standard(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        return _standard(values, self.log_scale, self.mean, self.spread)
+    def lift(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """float32 (p,): what is added to the scores of items without events."""
+        return np.where(values[:, NAMES.index("warm")] > 0, 0, self.new_bonus).astype(np.float32)
 
     def probabilities(self, owner: NDArray[np.int64], values: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Behaviour -> float32 (p,): the calibrated probability that it follows within the window the ranker was
         trained on, for a user who comes back and takes something new then. `any`: that any of them does."""
-        inputs = _calibration_inputs(owner, self.scores(values, lift=False), values)
+        return self.calibrated(owner, self.scores(values, lift=False), values)
+
+    def calibrated(
+        self, owner: NDArray[np.int64], scores: NDArray[np.float32], values: NDArray[np.float32]
+    ) -> dict[str, NDArray[np.float32]]:
+        """`probabilities` from `scores` (p,) that are not lifted."""
+        inputs = _calibration_inputs(owner, scores, values)
         found = {
             name: (1 / (1 + np.exp(-(inputs @ np.asarray(weights[1:]) + weights[0])))).astype(np.float32)
             for name, weights in self.calibration.items()
@@ -201,7 +208,7 @@ def train_ranker(
     spread = np.array([column.std(dtype=np.float64) for column in logs.T], np.float32)
     # What hardly varies here would be blown up wherever it does.
     spread = np.where(spread < 1e-4, np.float32(1e9), spread)
-    inputs = np.clip((logs - mean) / spread, -CLIP, CLIP).astype(np.float32)
+    inputs = _standard(logs, mean, spread)
     networks: list[torch.nn.Module] = []
     held_out = np.zeros(len(lists.owner), np.float32)
     with torch.random.fork_rng(devices=[]):
@@ -334,10 +341,8 @@ def _logs(values: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np
     return logs
 
 
-def _standard(
-    values: NDArray[np.float32], scale: NDArray[np.float32], mean: NDArray[np.float32], spread: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    return np.clip((_logs(values, scale) - mean) / spread, -CLIP, CLIP).astype(np.float32)
+def _standard(logs: NDArray[np.float32], mean: NDArray[np.float32], spread: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.clip((logs - mean) / spread, -CLIP, CLIP).astype(np.float32)
 
 
 def _ndcg(lists: Lists, scores: NDArray[np.float32], k: int = 20, counted: NDArray[np.bool_] | None = None) -> float:

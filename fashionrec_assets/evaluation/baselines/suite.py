@@ -25,7 +25,7 @@ from fashionrec_assets.evaluation.baselines.random import Random
 from fashionrec_assets.evaluation.cost import Cost, costing
 from fashionrec_assets.evaluation.recommender import Entrant, Recommender
 from fashionrec_assets.ranking.sources.interactions import BEHAVIOUR_WEIGHTS
-from fashionrec_assets.ranking.sources.item_knn import ItemKnn
+from fashionrec_assets.ranking.sources.item_knn import MANY_ITEMS, ItemKnn, neighbours_for
 from fashionrec_assets.ranking.sources.popularity import Popularity
 from fashionrec_assets.ranking.sources.tfidf import TfIdf, text_features
 from fashionrec_assets.settings import EvaluationSettings
@@ -77,12 +77,9 @@ def fit_baselines(
     importlib.import_module("sklearn.feature_extraction.text")
     notes: list[str] = []
     history = test.history
-    neighbours = settings.knn_neighbours
-    if neighbours is None and test.n_items > _MANY_ITEMS:
-        neighbours = _NEIGHBOURS_OF_MANY
-        notes.append(
-            f"item-kNN keeps {neighbours} neighbours per item: the catalog has more than {_MANY_ITEMS:,} items"
-        )
+    neighbours = neighbours_for(test.n_items, settings.knn_neighbours)
+    if neighbours != settings.knn_neighbours:
+        notes.append(f"item-kNN keeps {neighbours} neighbours per item: the catalog has more than {MANY_ITEMS:,} items")
 
     def fit_knn(task: RankingTask) -> ItemKnn:
         return ItemKnn.fit(

@@ -26,13 +26,13 @@ from fashionrec_assets.ranking.sources.interactions import (
 )
 
 _ITEMS_AT_ONCE = 2_000
-_MANY_ITEMS = 50_000
+MANY_ITEMS = 50_000
 _NEIGHBOURS_OF_MANY = 300
 
 
 def neighbours_for(n_items: int, wanted: int | None) -> int | None:
     """How many neighbours to keep: what is `wanted`, else all, but 300 where there are more than 50,000 items."""
-    return _NEIGHBOURS_OF_MANY if wanted is None and n_items > _MANY_ITEMS else wanted
+    return _NEIGHBOURS_OF_MANY if wanted is None and n_items > MANY_ITEMS else wanted
 
 
 @dataclass(frozen=True)
