@@ -28,13 +28,19 @@ full_refresh = dg.define_asset_job(
     tags={REBUILD_TAG: "true"},
     description="Compute everything again, reusing nothing, and run every check.",
 )
+ablation_study = dg.define_asset_job(
+    "ablation_study",
+    selection=dg.AssetSelection.assets("ranking_ablations", "ncf_ablations"),
+    description="Train the reduced models of both studies, of the two-tower and of the NCF model, on what is already "
+    "made, and run their checks.",
+)
 checks_only = dg.define_asset_job(
     "checks_only",
     selection=dg.AssetSelection.all_asset_checks(),
     description="Run every check on what is there, computing nothing.",
 )
 
-JOBS = [observe_raw, daily_refresh, full_refresh, checks_only]
+JOBS = [observe_raw, daily_refresh, full_refresh, ablation_study, checks_only]
 
 SCHEDULES = [
     dg.ScheduleDefinition(

@@ -28,15 +28,21 @@ from fashionrec_assets.recommendations import checks as recommendation_checks
 from fashionrec_assets.resources.shop import Reporter, Shop
 from fashionrec_assets.schema import TABLES
 from fashionrec_assets.settings import Settings
+from fashionrec_assets.synthesis import assets as synthesis_assets
+from fashionrec_assets.synthesis import checks as synthesis_checks
 from fashionrec_assets.towers import assets as tower_assets
 from fashionrec_assets.towers import checks as tower_checks
+from fashionrec_assets.towers.ncf import assets as ncf_assets
+from fashionrec_assets.towers.ncf import checks as ncf_checks
 
 ASSET_MODULES = (
     catalog_assets,
     crop_assets,
     description_assets,
     embedding_assets,
+    synthesis_assets,
     tower_assets,
+    ncf_assets,
     index_assets,
     ranking_assets,
     recommendation_assets,
@@ -47,7 +53,9 @@ CHECK_MODULES = (
     crop_checks,
     description_checks,
     embedding_checks,
+    synthesis_checks,
     tower_checks,
+    ncf_checks,
     index_checks,
     ranking_checks,
     recommendation_checks,

@@ -12,11 +12,13 @@ from fashionrec_assets.evaluation import tables as evaluation
 from fashionrec_assets.recommendations import tables as recommendations
 from fashionrec_assets.storage.ledger import LEDGER
 from fashionrec_assets.storage.tables import Table
+from fashionrec_assets.synthesis import tables as synthesis
 
 TABLES: tuple[Table, ...] = (
     *catalog.TABLES,
     *crops.TABLES,
     *descriptions.TABLES,
+    *synthesis.TABLES,
     *recommendations.TABLES,
     *evaluation.TABLES,
     LEDGER,

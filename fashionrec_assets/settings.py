@@ -232,6 +232,120 @@ class TextSettings(Section):
     encode_batch: int = Field(default=64, ge=1)
 
 
+class TokenSettings(Section):
+    text_model: str | None = Field(
+        default=None,
+        description="BERT-family transformer whose token states are kept: name on the hub or local folder; None: the "
+        "sentence encoder's own",
+    )
+    image_model: str | None = Field(
+        default=None,
+        description="ViT whose patch states are kept: name on the hub or local folder; None: the image tower of the "
+        "CLIP model in force",
+    )
+    text_tokens: int = Field(
+        default=24, ge=1, description="tokens kept of a description at the most; a longer one is averaged down to them"
+    )
+    image_side: int = Field(
+        default=4, ge=1, description="rows and columns of patches at the most; a finer grid is averaged down to them"
+    )
+    encode_batch: int = Field(default=64, ge=1)
+
+
+class SynthesisSettings(Section):
+    degree: float | None = Field(
+        default=None,
+        ge=0,
+        le=10,
+        description="synthetic rows for each real training row; None: the best that `augmentation_sweep` found",
+    )
+    temperature: float | None = Field(
+        default=None, gt=0, le=5, description="factor on the standard deviation latents are drawn with; None: the same"
+    )
+    weight: float | None = Field(
+        default=None, ge=0, le=1, description="weight of a synthetic row beside a real one's 1; None: the same"
+    )
+    content_dim: int = Field(default=32, ge=2, description="principal components of content that the VAE reads")
+    latent: int = Field(default=16, ge=1)
+    hidden: int = Field(default=128, ge=4)
+    epochs: int = Field(default=12, ge=1)
+    batch_size: int = Field(default=512, ge=2)
+    learning_rate: float = Field(default=4e-3, gt=0)
+    kl_weight: float = Field(default=0.2, ge=0, description="weight of the KL term once annealing has ended")
+    kl_warmup: float = Field(
+        default=0.5, ge=0, le=1, description="share of the steps in which that weight grows from 0"
+    )
+    free_bits: float = Field(default=0.02, ge=0, description="nats of a latent dimension that cost nothing")
+    least_steps: int = Field(
+        default=1_000, ge=0, description="steps of training at the least: a small log gets more epochs"
+    )
+    most_rows: int = Field(default=50_000, ge=10, description="real rows the VAE is trained on at the most, sampled")
+
+
+class NcfSettings(Section):
+    modalities: tuple[Literal["text", "image", "id"], ...] = Field(
+        default=("text", "image", "id"), min_length=1, description="what is known of an item"
+    )
+    fusion: Literal["early", "intermediate", "late"] = Field(
+        default="intermediate",
+        description="of text tokens and image patches: encoded as one sequence, by the cross-modal block, or scored "
+        "apart and the scores combined",
+    )
+    alignment: float = Field(
+        default=0.0, ge=0, description="weight of an InfoNCE loss between the two pooled modalities; 0: not aligned"
+    )
+    scorer: Literal["neumf", "gmf", "mlp", "dot"] = Field(
+        default="neumf", description="NeuMF, one of its two halves, or a plain dot product"
+    )
+    pretrain: bool = Field(default=False, description="`neumf`: start from a GMF and an MLP that were trained alone")
+    cold_items: Literal["vae", "neighbours", "unknown"] = Field(
+        default="vae",
+        description="the ID embedding of an item without events: generated from its content by a VAE, averaged over "
+        "its nearest items with events, or one vector for all",
+    )
+    cold_neighbours: int = Field(default=10, ge=1, description="`cold_items=neighbours`: how many are averaged")
+    new_item_price: float = Field(
+        default=0.02,
+        ge=0,
+        lt=1,
+        description="share of NDCG, on people kept back, given up so that items without events are shown",
+    )
+    dim: int = Field(default=64, ge=4)
+    token_dim: int = Field(default=32, ge=4, description="width in which tokens attend to each other")
+    layers: int = Field(default=1, ge=1, description="blocks of the fusion, stacked")
+    heads: int = Field(default=2, ge=1)
+    mlp: tuple[int, ...] = Field(default=(16, 8), min_length=1, description="widths of the layers of NeuMF's MLP")
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    id_dropout: float = Field(default=0.5, ge=0, lt=1, description="share of items whose ID is hidden in a step")
+    modality_dropout: float = Field(default=0.1, ge=0, lt=1, description="share whose text or image is hidden")
+    history: int = Field(default=20, ge=1, description="most recent events of a user that describe them")
+    negatives: int = Field(default=256, ge=1, description="sampled negatives shared by a batch")
+    uniform_negatives: float = Field(default=0.5, ge=0, le=1, description="share of them drawn uniformly")
+    popularity_half_lives: tuple[float, ...] = Field(
+        default=(7.0,), min_length=1, description="days after which an event counts half; each is a popularity term"
+    )
+    batch_size: int = Field(default=512, ge=2)
+    learning_rate: float = Field(default=5e-3, gt=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    epochs: int = Field(default=4, ge=1)
+    patience: int = Field(default=2, ge=1, description="epochs without a better NDCG on people kept back")
+    kept_back: float = Field(
+        default=0.1,
+        gt=0,
+        lt=1,
+        description="share of the people of the last days before the cut whose last days choose epochs and calibrate",
+    )
+    sweep_degrees: tuple[float, ...] = Field(
+        default=(0.25, 1.0), description="degrees of augmentation the sweep tries beside 0"
+    )
+    sweep_weights: tuple[float, ...] = Field(default=(0.3,), description="weights of synthetic rows it tries")
+    sweep_temperatures: tuple[float, ...] = Field(default=(1.0,), description="temperatures it tries")
+    sweep_events: int = Field(
+        default=20_000, ge=1, description="events its models are trained on at the most; people are sampled whole"
+    )
+    sweep_epochs: int = Field(default=3, ge=1)
+
+
 class TwoTowerSettings(Section):
     dim: int = Field(default=64, ge=4)
     history: int = Field(default=50, ge=1, description="most recent events the user tower reads")
@@ -418,6 +532,17 @@ class EvaluationSettings(Section):
     ablation_epochs: int = Field(
         default=3, ge=1, description="most epochs of an ablation's model; else as many as the full model took"
     )
+    ncf_experiments: tuple[Literal[0, 1, 2, 3, 4, 5], ...] = Field(
+        default=(0, 1, 2, 3, 4, 5),
+        description="experiments of `ncf_ablations` to run; none: no reduced model is trained",
+    )
+    ncf_grid: Literal["default", "full"] = Field(
+        default="default", description="few values of each axis of an experiment, or all of them"
+    )
+    ncf_seeds: int = Field(default=3, ge=1, description="training runs of each model of `ncf_ablations`")
+    ncf_users: int = Field(
+        default=1_000, ge=1, description="users with a history they are measured on, at the most, a seeded sample"
+    )
 
 
 class RetrievalSettings(Section):
@@ -455,6 +580,9 @@ class Settings(BaseSettings):
     descriptions: DescriptionSettings = DescriptionSettings()
     clip: ClipSettings = ClipSettings()
     text: TextSettings = TextSettings()
+    tokens: TokenSettings = TokenSettings()
+    synthesis: SynthesisSettings = SynthesisSettings()
+    ncf: NcfSettings = NcfSettings()
     two_tower: TwoTowerSettings = TwoTowerSettings()
     index: IndexSettings = IndexSettings()
     ranking: RankingSettings = RankingSettings()
@@ -508,11 +636,13 @@ class Settings(BaseSettings):
         )
 
 
-SCHEDULING = frozenset({"retrain_share", "encode_batch", "ablations"})
+SCHEDULING = frozenset(
+    {"retrain_share", "encode_batch", "ablations", "ncf_experiments", "ncf_grid", "ncf_seeds", "ncf_users"}
+)
 """Settings that change when work is done, in what portions, or what is done beside it, but not what comes out."""
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "demo": {"evaluation": {"seeds": 1}},
+    "demo": {"evaluation": {"seeds": 1, "ncf_seeds": 1}},
     "standard": {
         "crops": {"provider": "grounding_dino"},
         "clip": {"model": "hf-hub:Marqo/marqo-fashionSigLIP"},

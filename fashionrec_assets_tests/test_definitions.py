@@ -27,7 +27,7 @@ GRAPH = {
     "raw_images": [],
     "items": ["raw_images", "raw_items"],
     "interactions": ["items", "raw_events"],
-    "users": ["interactions", "raw_users"],
+    "users": ["interactions", "raw_images", "raw_users"],
     "splits": ["interactions", "users"],
     "sessions": ["interactions"],
     "grounded_crops": ["items"],
@@ -36,8 +36,37 @@ GRAPH = {
     "image_embeddings": ["clip_model", "grounded_crops"],
     "clip_arms": ["clip_model", "items"],
     "text_embeddings": ["clarified_descriptions"],
+    "text_tokens": ["clarified_descriptions"],
+    "image_tokens": ["clip_model", "grounded_crops"],
+    "avatar_vectors": ["clip_model", "users"],
+    "vae_model": ["image_embeddings", "interactions", "items", "splits", "text_embeddings"],
+    "vae_synthetic_samples": ["augmentation_sweep", "interactions", "items", "splits", "vae_model"],
     "two_tower_model": ["image_embeddings", "interactions", "items", "splits", "text_embeddings", "users"],
     "item_vectors": ["image_embeddings", "items", "text_embeddings", "two_tower_model"],
+    "augmentation_sweep": [
+        "avatar_vectors",
+        "image_embeddings",
+        "image_tokens",
+        "interactions",
+        "items",
+        "splits",
+        "text_embeddings",
+        "text_tokens",
+        "users",
+    ],
+    "ncf_model": [
+        "augmentation_sweep",
+        "avatar_vectors",
+        "image_embeddings",
+        "image_tokens",
+        "interactions",
+        "items",
+        "splits",
+        "text_embeddings",
+        "text_tokens",
+        "users",
+        "vae_synthetic_samples",
+    ],
     "faiss_index": ["item_vectors"],
     "late_fusion_model": [
         "image_embeddings",
@@ -59,12 +88,26 @@ GRAPH = {
     ],
     "similar_items": ["image_embeddings", "items", "text_embeddings"],
     "retrieval_report": ["clarified_descriptions", "clip_arms", "clip_model", "grounded_crops", "items"],
+    "ncf_ablations": [
+        "avatar_vectors",
+        "image_embeddings",
+        "image_tokens",
+        "interactions",
+        "items",
+        "ncf_model",
+        "splits",
+        "text_embeddings",
+        "text_tokens",
+        "users",
+        "vae_model",
+    ],
     "ranking_ablations": ["interactions", "items", "splits", "two_tower_model", "users"],
     "ranking_report": [
         "interactions",
         "item_vectors",
         "items",
         "late_fusion_model",
+        "ncf_model",
         "splits",
         "two_tower_model",
         "users",
@@ -100,7 +143,9 @@ def test_every_table_has_a_blocking_contract_check(definitions: dg.Definitions) 
 
 def test_jobs_and_the_schedule_exist(definitions: dg.Definitions) -> None:
     repository = definitions.get_repository_def()
-    assert {"daily_refresh", "full_refresh", "checks_only", "observe_raw"} <= set(repository.job_names)
+    assert {"daily_refresh", "full_refresh", "checks_only", "observe_raw", "ablation_study"} <= set(
+        repository.job_names
+    )
     assert [schedule.name for schedule in repository.schedule_defs] == ["nightly"]
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import dagster as dg
+import pyarrow.parquet as pq
 
 from fashionrec_assets.catalog.digests import file_digest, path_digest
 from fashionrec_assets.catalog.photos import read_findings, write_findings
@@ -96,7 +97,9 @@ def items(shop: ShopParam) -> dg.MaterializeResult:
             _replace_rejects(connection, reading)
             keep(connection)
         shop.artifacts.prune("items_file", [shop.version("items_file")])
-        return materialized(run, **_accounts(shop, reading, ITEMS.name), photos=table_of(_counts(reading.photos)))
+        return materialized(
+            run, **_accounts(shop, reading, ITEMS.name), photos=table_of(_counts(reading.photos, "items"))
+        )
 
 
 @dg.asset(
@@ -141,13 +144,18 @@ def interactions(shop: ShopParam) -> dg.MaterializeResult:
 
 @dg.asset(
     **asset_spec(
-        USERS_STAGE, group="catalog", deps=[raw_users, interactions], kinds={"duckdb"}, tables=[USERS, REJECTS]
+        USERS_STAGE,
+        group="catalog",
+        deps=[raw_users, raw_images, interactions],
+        kinds={"duckdb"},
+        tables=[USERS, REJECTS],
     )
 )
 def users(shop: ShopParam) -> dg.MaterializeResult:
     """Everyone in the log or the user file, with what the log says of them; bots are flagged, not deleted."""
     with shop.stage(USERS_STAGE) as run, _draft(shop) as draft:
         settings = shop.settings
+        known = shop.home / "cache" / "avatars.parquet"
         reading = read_users(
             open_source(settings.source, settings.raw),
             interactions_file(shop),
@@ -155,17 +163,26 @@ def users(shop: ShopParam) -> dg.MaterializeResult:
             catalog=settings.catalog,
             storage=settings.storage,
             scratch=shop.spill,
+            known_photos=read_findings(known, settings.catalog),
+            progress=run.progress,
         )
+        if reading.findings:
+            write_findings(known, reading.findings, settings.catalog)
         keep = _keep_file(shop, "users_file", reading)
         plan = run.plan(rows=f"SELECT * FROM read_parquet({literal(str(reading.table))})")
         with run.commit(plan, dict(plan.todo), orphans=True) as connection:
-            _upsert(connection, USERS, reading, list(plan.todo))
-            delete_keys(connection, USERS, "user_id", plan.orphaned)
+            if plan.counts.reused:
+                _upsert(connection, USERS, reading, list(plan.todo))
+                delete_keys(connection, USERS, "user_id", plan.orphaned)
+            else:
+                # A table with the columns of an earlier version has only stale rows, and is made anew.
+                replace_rows(connection, USERS, pq.read_table(reading.table))
             _replace_rejects(connection, reading)
             keep(connection)
             bots = one_row(connection, "SELECT count(*) FROM users WHERE is_bot")
         shop.artifacts.prune("users_file", [shop.version("users_file")])
-        return materialized(run, **_accounts(shop, reading, USERS.name), bots=bots[0])
+        avatars = table_of(_counts(reading.photos, "users")) if reading.findings else None
+        return materialized(run, **_accounts(shop, reading, USERS.name), bots=bots[0], avatars=avatars)
 
 
 @dg.asset(**asset_spec(SPLITS_STAGE, group="catalog", deps=[interactions, users], kinds={"duckdb"}, tables=[SPLITS]))
@@ -290,8 +307,8 @@ def _days(path: Path) -> str:
     """
 
 
-def _counts(counts: Any) -> list[dict[str, Any]]:
-    return [{"status": name, "items": count} for name, count in counts.items()]
+def _counts(counts: Mapping[str, int], unit: str) -> list[dict[str, Any]]:
+    return [{"status": name, unit: count} for name, count in counts.items()]
 
 
 def _accounts(shop: Shop, reading: Reading, table: str | None) -> dict[str, Any]:

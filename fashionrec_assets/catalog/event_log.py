@@ -103,3 +103,13 @@ class EventLog:
     def offsets(self) -> NDArray[np.int64]:
         """int64 (n_users + 1,): the events of user row u are `[offsets[u], offsets[u + 1])`, oldest first."""
         return np.searchsorted(self.users, np.arange(self.n_users + 1)).astype(np.int64)
+
+
+def sample_people(log: EventLog, people: int, events: int, seed: int) -> EventLog:
+    """The events of at most `people` people of the log, drawn at random by `seed`, and of so few that there are at
+    most `events`; one person at the least."""
+    known, counts = np.unique(log.users, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(known))
+    fitting = int(np.searchsorted(np.cumsum(counts[order]), events, side="right"))
+    chosen = known[order[: max(1, min(people, fitting))]]
+    return log if len(chosen) == len(known) else log.select(np.isin(log.users, chosen))

@@ -11,7 +11,7 @@ from fashionrec_assets.catalog.event_log import BEHAVIOURS
 from fashionrec_assets.storage.tables import Column, ForeignKey, Table
 
 IMAGE_STATUSES: Final = ("ok", "none", "missing", "unreadable", "oversized", "escaping", "unsupported")
-"""What was found at an item's photo; `none`: the export names no photo for the item."""
+"""What was found at the photo of an item or user; `none`: the export names no photo."""
 
 ITEMS: Final = Table(
     name="items",
@@ -49,6 +49,9 @@ USERS: Final = Table(
         Column("gender", "VARCHAR", "as the shop names it", nullable=True),
         Column("age", "INTEGER", "years", nullable=True, minimum=0),
         Column("city", "VARCHAR", "as the shop names it", nullable=True),
+        Column("avatar_ref", "VARCHAR", "photo of the user, relative to the raw folder", nullable=True),
+        Column("avatar_status", "VARCHAR", "what was found at avatar_ref", values=IMAGE_STATUSES),
+        Column("avatar_digest", "VARCHAR", "SHA-256 of that photo's bytes, where they could be read", nullable=True),
     ),
     key=("user_id",),
 )

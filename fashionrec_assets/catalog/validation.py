@@ -73,8 +73,8 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class ItemsReading(Reading):
-    """`photos`: image_status -> items. `findings`: give it to the next `read_items` as `known_photos`."""
+class PhotosReading(Reading):
+    """`photos`: status -> rows of the file. `findings`: give it to the next reading of it as `known_photos`."""
 
     photos: Mapping[str, int] = field(default_factory=dict)
     findings: Mapping[str, PhotoFinding] = field(default_factory=dict)
@@ -89,7 +89,7 @@ def read_items(
     scratch: Path,
     known_photos: Mapping[str, PhotoFinding] | None = None,
     progress: Progress = _silent,
-) -> ItemsReading:
+) -> PhotosReading:
     """Reads and checks the catalog; writes `out/items.parquet` (sorted by item_id) and `out/rejects_items.parquet`.
 
     With `source.prices_in_log`, an item's price is the median paid. `progress` counts photos.
@@ -120,26 +120,14 @@ def read_items(
         if source.prices_in_log:
             _price_from_log(connection, source, scratch)
 
-        refs = [row[0] for row in connection.execute(query("photo_refs")).fetchall()]
         store = PhotoStore(source.raw, catalog)
-        findings = inspect_photos(store, refs, known=known_photos, threads=default_threads(), progress=progress)
-        _stage_findings(connection, findings, promised=source.images_promised)
-        connection.execute(
-            query("photo_notes", prefix=literal(contract.PHOTO), column=literal(staged.names.get("image_ref", "image")))
+        photos, findings = table.look_at_photos(
+            "image_ref", "image", store, known_photos, promised=source.images_promised, progress=progress
         )
-        photos = dict(connection.execute(query("photo_counts")).fetchall())
-
         out.mkdir(parents=True, exist_ok=True)
         copy_to(connection, query("items_select", launched=launched), out / "items.parquet")
         reading = table.finish(rows.path, out / "items.parquet", out / "rejects_items.parquet", staged, accepted)
-    return ItemsReading(
-        reading.table,
-        reading.rejects,
-        reading.conservation,
-        reading.reasons,
-        {status: photos[status] for status in IMAGE_STATUSES if status in photos},
-        findings,
-    )
+    return _with_photos(reading, photos, findings)
 
 
 def read_interactions(
@@ -187,14 +175,18 @@ def read_users(
     catalog: CatalogSettings,
     storage: StorageSettings,
     scratch: Path,
-) -> Reading:
+    known_photos: Mapping[str, PhotoFinding] | None = None,
+    progress: Progress = _silent,
+) -> PhotosReading:
     """Everyone in the `interactions` Parquet file or the source's user file, with what the log says about them.
 
     Writes `out/users.parquet` (sorted by user_id) and `out/rejects_users.parquet`; `conservation` is None where there
-    is no user file. Raises ContractError, before writing anything, if the user file cannot be used.
+    is no user file. `progress` counts avatars. Raises ContractError, before writing anything, if the user file cannot
+    be used.
     """
     rows = source.users()
     limits: dict[str, int] = dict.fromkeys(["user_id", "gender", "age", "city"], contract.MAX_ID_CHARS)
+    limits["avatar_ref"] = catalog.max_title_chars
     with scratch_connection(storage, scratch) as connection:
         if rows is None:
             connection.execute(query("no_profiles"))
@@ -209,6 +201,10 @@ def read_users(
         table.empty_where("age", "try_cast(age AS DOUBLE) < 0", contract.NEGATIVE)
         table.empty_where("age", f"try_cast(age AS DOUBLE) > {_OLDEST}", contract.IMPOSSIBLE_AGE)
         accepted = _one(connection, "SELECT count(*) FROM staged")
+        store = PhotoStore(source.raw, catalog)
+        photos, findings = table.look_at_photos(
+            "avatar_ref", "avatar", store, known_photos, promised=True, progress=progress
+        )
         out.mkdir(parents=True, exist_ok=True)
         users, rejects = out / "users.parquet", out / "rejects_users.parquet"
         copy_to(
@@ -216,7 +212,8 @@ def read_users(
             query("users_select", interactions=literal(str(interactions)), limit=str(catalog.bot_events_per_day)),
             users,
         )
-        return table.finish(source.raw / "users" if rows is None else rows.path, users, rejects, staged, accepted)
+        reading = table.finish(source.raw / "users" if rows is None else rows.path, users, rejects, staged, accepted)
+    return _with_photos(reading, photos, findings)
 
 
 class _Staging:
@@ -245,6 +242,26 @@ class _Staging:
             )
         )
 
+    def look_at_photos(
+        self,
+        column: str,
+        name: str,
+        store: PhotoStore,
+        known: Mapping[str, PhotoFinding] | None,
+        *,
+        promised: bool,
+        progress: Progress,
+    ) -> tuple[Mapping[str, int], Mapping[str, PhotoFinding]]:
+        """Reads the photos named in `column` (called `name` where the file does not say), notes those that cannot be
+        used, and leaves the table `findings`: (status -> rows, findings)."""
+        refs = [row[0] for row in self._connection.execute(query("photo_refs", ref=column)).fetchall()]
+        findings = inspect_photos(store, refs, known=known, threads=default_threads(), progress=progress)
+        _stage_findings(self._connection, findings, promised=promised)
+        called = literal(self._names.get(column, name))
+        self._connection.execute(query("photo_notes", prefix=literal(contract.PHOTO), column=called, ref=column))
+        photos = dict(self._connection.execute(query("photo_counts", ref=column)).fetchall())
+        return {status: photos[status] for status in IMAGE_STATUSES if status in photos}, findings
+
     def count(self, path: Path) -> int:
         """Rows left. Raises ContractError if that is none."""
         left = _one(self._connection, "SELECT count(*) FROM staged")
@@ -260,6 +277,10 @@ class _Staging:
         conservation = None if staged is None else Conservation(path.name, staged.records, accepted, rejected)
         copy_to(self._connection, "SELECT * FROM rejects", rejects)
         return Reading(table, rejects, conservation, _reasons(self._connection))
+
+
+def _with_photos(reading: Reading, photos: Mapping[str, int], findings: Mapping[str, PhotoFinding]) -> PhotosReading:
+    return PhotosReading(reading.table, reading.rejects, reading.conservation, reading.reasons, photos, findings)
 
 
 def _price_from_log(connection: duckdb.DuckDBPyConnection, source: Source, scratch: Path) -> None:

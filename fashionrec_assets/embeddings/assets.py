@@ -9,13 +9,17 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
-from fashionrec_assets.crops.assets import CROP_COLUMNS
+from fashionrec_assets.catalog.photos import PhotoError, PhotoStore, decode_photo
+from fashionrec_assets.crops.assets import CROP_COLUMNS, PHOTOS_AT_ONCE
 from fashionrec_assets.embeddings.ablation import arms_facts, held_out_items
 from fashionrec_assets.embeddings.encoders import REFERENCE, Encoders
 from fashionrec_assets.embeddings.model_stage import (
@@ -30,23 +34,56 @@ from fashionrec_assets.embeddings.model_stage import (
     train_model,
     training_rows,
 )
-from fashionrec_assets.embeddings.reading import IMAGE_STORE, TEXT_STORE
+from fashionrec_assets.embeddings.reading import (
+    AVATAR_STORE,
+    IMAGE_STORE,
+    IMAGE_TOKEN_STORE,
+    TEXT_STORE,
+    TEXT_TOKEN_STORE,
+)
+from fashionrec_assets.embeddings.token_store import TOKEN_COLUMNS, TokenStates, holdings, token_rows
 from fashionrec_assets.plots import line_plot
 from fashionrec_assets.resources.glue import ShopParam, asset_spec, materialized, picture, table_of
 from fashionrec_assets.resources.shop import WHOLE, Made, Shop
 from fashionrec_assets.settings import digest
 from fashionrec_assets.storage import ledger
 from fashionrec_assets.storage.buckets import VECTOR_COLUMNS, BucketStore, vector_rows
-from fashionrec_assets.storage.ledger import Stage
+from fashionrec_assets.storage.ledger import Stage, batches
 
 DECODED = 256
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from fashionrec_assets.embeddings.clip import ClipEncoder
 
 ARMS = Stage("clip_arms", "model", version="1", upstream=("clip_model",), settings=("clip", "clip.ablations", "seed"))
 IMAGES = Stage("image_embeddings", "item", version="1", rows="SELECT item_id FROM crops", upstream=("grounded_crops",))
 TEXT_MODEL = Stage("text_model", "model", version="1")
+TEXT_TOKENS = Stage(
+    "text_tokens",
+    "item",
+    version="1",
+    rows="SELECT item_id, text FROM descriptions",
+    reads=("text",),
+    settings=("tokens.text_tokens",),
+)
+IMAGE_TOKENS = Stage(
+    "image_tokens",
+    "item",
+    version="1",
+    rows="SELECT item_id FROM crops",
+    upstream=("grounded_crops",),
+    settings=("tokens.image_side",),
+)
+AVATARS = Stage(
+    "avatar_vectors",
+    "user",
+    version="1",
+    key="user_id",
+    rows="SELECT * FROM users WHERE avatar_status = 'ok'",
+    reads=("avatar_digest",),
+)
 
 
 @dg.asset(
@@ -126,30 +163,138 @@ def text_embeddings(shop: ShopParam) -> dg.MaterializeResult:
             pass
 
         def compute(keys: list[str]) -> Made:
-            with shop.warehouse.reader() as connection:
-                rows = connection.execute(
-                    "SELECT item_id, text FROM descriptions WHERE item_id IN (SELECT unnest(?)) ORDER BY 1", [keys]
-                ).fetchall()
-            return _made([row[0] for row in rows], encoders.sentences.encode([row[1] for row in rows]))
+            described, texts = _described(shop, keys)
+            return _made(described, encoders.sentences.encode(texts))
 
         run.by_bucket(plan, store, compute)
         return materialized(run, rows=len(store.keys()), encoder=encoders.text_id)
 
 
+@dg.asset(
+    **asset_spec(TEXT_TOKENS, group="embeddings", deps=["clarified_descriptions"], kinds={"huggingface", "parquet"})
+)
+def text_tokens(shop: ShopParam) -> dg.MaterializeResult:
+    """The states of the tokens of each description after the last layer of the sentence encoder's transformer."""
+    with shop.stage(TEXT_TOKENS) as run:
+        encoders, store = Encoders(shop), shop.store(TEXT_TOKEN_STORE, TOKEN_COLUMNS)
+        plan = run.plan(present=store.keys(), encoder=encoders.text_tokens_id)
+
+        def compute(keys: list[str]) -> Made:
+            described, texts = _described(shop, keys)
+            return _made_of_tokens(described, encoders.text_tokens.encode(texts))
+
+        run.by_bucket(plan, store, compute)
+        return materialized(run, model=encoders.text_tokens_id, **_tokens_shown(store))
+
+
+@dg.asset(
+    **asset_spec(IMAGE_TOKENS, group="embeddings", deps=["grounded_crops", "clip_model"], kinds={"openclip", "parquet"})
+)
+def image_tokens(shop: ShopParam) -> dg.MaterializeResult:
+    """The states of the patches of each crop after the last block of the CLIP image tower."""
+    with shop.stage(IMAGE_TOKENS) as run:
+        crops, encoders = shop.store("crops", CROP_COLUMNS), Encoders(shop)
+        store = shop.store(IMAGE_TOKEN_STORE, TOKEN_COLUMNS)
+        plan = run.plan(present=store.keys(), encoder=encoders.patches_id)
+
+        def compute(keys: list[str]) -> Made:
+            table = crops.take(keys)
+            parts = [encoders.encode_patches(images) for images in _decoded(table)]
+            return _made_of_tokens(table.column("item_id").to_pylist(), TokenStates.joined(parts))
+
+        run.by_bucket(plan, store, compute)
+        return materialized(run, model=encoders.patches_id, **_tokens_shown(store))
+
+
+@dg.asset(**asset_spec(AVATARS, group="embeddings", deps=["users", "clip_model"], kinds={"openclip", "parquet"}))
+def avatar_vectors(shop: ShopParam) -> dg.MaterializeResult:
+    """One unit vector per user with a usable avatar, from the CLIP image tower; nothing where users have none."""
+    with shop.stage(AVATARS) as run:
+        encoders, store = Encoders(shop), shop.store(AVATAR_STORE, VECTOR_COLUMNS)
+        plan = run.plan(present=store.keys(), clip=shop.model_id(CLIP.name))
+        unreadable: list[str] = []
+
+        def compute(keys: list[str]) -> Made:
+            users: list[str] = []
+            vectors: list[NDArray[np.float32]] = []
+            for some in batches(keys, PHOTOS_AT_ONCE):
+                readable, photos = _avatars(shop, some, unreadable)
+                users += readable
+                vectors.append(encoders.clip.encode_images(photos))
+            return _made(users, np.concatenate(vectors))
+
+        run.by_bucket(plan, store, compute)
+        return materialized(run, rows=len(store.keys()), unreadable_since_validation=len(unreadable) or None)
+
+
 def encode_bucket(crops: BucketStore, encoder: ClipEncoder, keys: list[str]) -> Made:
     """The image vectors of `keys`, read from the store of crops."""
+    table = crops.take(keys)
+    vectors = [encoder.encode_images(images) for images in _decoded(table)]
+    return _made(table.column("item_id").to_pylist(), np.concatenate(vectors) if vectors else [])
+
+
+def _decoded(crops: pa.Table) -> Iterator[list[Image]]:
+    """The pictures of rows of the store of crops, in order: of a large shop's bucket only a portion at a time."""
     from PIL import Image
 
-    table = crops.take(keys)
-    # Of a large shop's bucket only a portion is decoded at a time.
-    jpegs = [table.column("jpeg").slice(start, DECODED).to_pylist() for start in range(0, len(table), DECODED)]
-    vectors = [encoder.encode_images([Image.open(io.BytesIO(jpeg)).convert("RGB") for jpeg in part]) for part in jpegs]
-    return _made(table.column("item_id").to_pylist(), np.concatenate(vectors) if vectors else [])
+    for start in range(0, len(crops), DECODED):
+        jpegs = crops.column("jpeg").slice(start, DECODED).to_pylist()
+        yield [Image.open(io.BytesIO(jpeg)).convert("RGB") for jpeg in jpegs]
+
+
+def _described(shop: Shop, keys: list[str]) -> tuple[list[str], list[str]]:
+    """Those of `keys` that have a description, sorted, and their descriptions."""
+    with shop.warehouse.reader() as connection:
+        rows = connection.execute(
+            "SELECT item_id, text FROM descriptions WHERE item_id IN (SELECT unnest(?)) ORDER BY 1", [keys]
+        ).fetchall()
+    return [row[0] for row in rows], [row[1] for row in rows]
+
+
+def _avatars(shop: Shop, keys: list[str], unreadable: list[str]) -> tuple[list[str], list[Image]]:
+    """Those of `keys` whose avatars can still be read, and their avatars; the others are added to `unreadable`."""
+    with shop.warehouse.reader() as connection:
+        rows = connection.execute(
+            f"SELECT user_id, avatar_ref FROM ({AVATARS.rows}) WHERE user_id IN (SELECT unnest(?)) ORDER BY 1", [keys]
+        ).fetchall()
+    photos = PhotoStore(shop.settings.raw, shop.settings.catalog)
+    users: list[str] = []
+    images: list[Image] = []
+    for user_id, ref in rows:
+        try:
+            images.append(decode_photo(photos.read(ref), max_pixels=shop.settings.catalog.max_image_pixels))
+            users.append(user_id)
+        except PhotoError:
+            unreadable.append(user_id)
+    return users, images
 
 
 def _made(keys: list[str], vectors: Any) -> Made:
     outputs = {key: hashlib.sha256(vector.tobytes()).hexdigest() for key, vector in zip(keys, vectors, strict=True)}
     return Made(vector_rows(keys, vectors), outputs)
+
+
+def _made_of_tokens(keys: list[str], found: TokenStates) -> Made:
+    outputs = {
+        key: hashlib.sha256(repr(states.shape).encode() + states.tobytes()).hexdigest()
+        for key, states in zip(keys, found.rows(), strict=True)
+    }
+    return Made(token_rows(keys, found), outputs)
+
+
+def _tokens_shown(store: BucketStore) -> dict[str, Any]:
+    held = holdings(store)
+    if held is None:
+        return {"rows": 0}
+    return {
+        "rows": held.rows,
+        "dimension": held.dim,
+        "tokens_mean": round(held.mean_tokens, 2),
+        "tokens_p95": round(held.p95_tokens, 1),
+        "share_shortened": round(held.share_shortened, 4),
+        "bytes_on_disk": held.bytes,
+    }
 
 
 def _clip_shown(shop: Shop) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 from fashionrec_assets.embeddings.images import prepare_images
 from fashionrec_assets.embeddings.sentences import SentenceEncoder, no_progress
+from fashionrec_assets.embeddings.token_encoders import averaged_patches
+from fashionrec_assets.embeddings.token_store import TokenStates
 from fashionrec_assets.embeddings.words import WordWeights
 from fashionrec_assets.resources.models import ModelUnavailableError, best_device, file_digest, folder_digest
 
@@ -208,6 +210,34 @@ class ClipEncoder:
                 result[start : start + len(batch)] = vectors.float().cpu().numpy()
                 progress(min(start + self._batch_size, len(images)), len(images))
         return result
+
+    def encode_patches(self, images: Sequence[Image], side: int) -> TokenStates:
+        """States of the patches of crops, in order, before they become one vector: of a ViT those after its last block
+        and norm, without CLS; of a convolutional tower its last feature map. A grid of more than `side` rows or columns
+        is averaged down to `side`.
+
+        ModelUnavailableError if the image tower gives no such states.
+        """
+        import torch
+
+        visual = self._model.visual
+        # Where open_clip pools by attention before its last norm, that norm has the width of the pool.
+        normalised = getattr(visual, "attn_pool", None) is None
+        parts: list[TokenStates] = []
+        with torch.inference_mode(), self._autocast():
+            for start in range(0, len(images), self._batch_size):
+                batch = self._prepare(images[start : start + self._batch_size]).to(self._device)
+                try:
+                    found = visual.forward_intermediates(
+                        batch, indices=1, normalize_intermediates=normalised, intermediates_only=True
+                    )
+                except (AttributeError, NotImplementedError, TypeError) as error:
+                    raise ModelUnavailableError(
+                        f"the image tower of {self.model_id} gives no states of patches ({error}): set "
+                        "tokens.image_model to a ViT"
+                    ) from error
+                parts.append(averaged_patches(found["image_intermediates"][-1], side))
+        return TokenStates.joined(parts)
 
     def encode_texts(
         self, texts: Sequence[str], *, progress: Callable[[int, int], None] = no_progress

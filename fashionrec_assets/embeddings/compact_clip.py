@@ -69,7 +69,19 @@ class PatchResNet(nn.Module):
             raise ValueError(f"the pooling is fixed, {global_pool!r} is not possible")
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return nn.functional.adaptive_avg_pool2d(self.layers(pixels), self.grid).flatten(1)
+        return self._averaged(pixels).flatten(1)
+
+    def forward_intermediates(self, pixels: Tensor, **options: Any) -> list[Tensor]:
+        """What open_clip asks of a timm network for states of patches: here the averages over the grid, (n, 384, 3, 2).
+
+        NotImplementedError if more than they alone is asked for.
+        """
+        if not options.get("intermediates_only"):
+            raise NotImplementedError("only intermediates_only=True is possible")
+        return [self._averaged(pixels)]
+
+    def _averaged(self, pixels: Tensor) -> Tensor:
+        return nn.functional.adaptive_avg_pool2d(self.layers(pixels), self.grid)
 
 
 @register_model

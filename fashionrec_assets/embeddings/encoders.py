@@ -6,6 +6,7 @@ Belongs here: which model the settings and artifacts name. Does not belong here:
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +16,12 @@ from fashionrec_assets.resources.models import ModelUnavailableError, file_diges
 from fashionrec_assets.resources.shop import Shop
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from fashionrec_assets.embeddings.clip import ClipEncoder
     from fashionrec_assets.embeddings.sentences import SentenceEncoder
+    from fashionrec_assets.embeddings.token_encoders import PatchEncoder, TextTokenEncoder
+    from fashionrec_assets.embeddings.token_store import TokenStates
 
 REFERENCE = "reference.json"
 """In the artifact of a model that is used as it is: its name instead of its weights."""
@@ -54,6 +59,49 @@ class Encoders:
             settings = self._shop.settings.text
             _SENTENCES[self._shop] = SentenceEncoder(settings.model, batch_size=settings.encode_batch)
         return _SENTENCES[self._shop]
+
+    @cached_property
+    def text_tokens_id(self) -> str:
+        """The id of what gives states of a text's tokens; only one from the hub is loaded for it."""
+        from fashionrec_assets.embeddings.token_encoders import folder_id
+
+        model = self._shop.settings.tokens.text_model
+        return self.text_id if model is None else folder_id(model) or self.text_tokens.model_id
+
+    @cached_property
+    def text_tokens(self) -> TextTokenEncoder:
+        """What gives states of a text's tokens: `tokens.text_model`, else the sentence encoder's transformer."""
+        from fashionrec_assets.embeddings.token_encoders import TextTokenEncoder
+
+        settings = self._shop.settings.tokens
+        return TextTokenEncoder(
+            self.sentences if settings.text_model is None else settings.text_model,
+            most=settings.text_tokens,
+            batch_size=settings.encode_batch,
+        )
+
+    @cached_property
+    def patches_id(self) -> str:
+        """The id of what gives states of a crop's patches; only one from the hub is loaded for it."""
+        from fashionrec_assets.embeddings.token_encoders import folder_id
+
+        model = self._shop.settings.tokens.image_model
+        return self._shop.model_id("clip_model") if model is None else folder_id(model) or self._vit.model_id
+
+    def encode_patches(self, images: Sequence[Image]) -> TokenStates:
+        """States of the patches of crops: of `tokens.image_model`, else of the CLIP image tower in force."""
+        settings = self._shop.settings.tokens
+        if settings.image_model is None:
+            return self.clip.encode_patches(images, settings.image_side)
+        return self._vit.encode(images)
+
+    @cached_property
+    def _vit(self) -> PatchEncoder:
+        from fashionrec_assets.embeddings.token_encoders import PatchEncoder
+
+        settings = self._shop.settings.tokens
+        assert settings.image_model is not None
+        return PatchEncoder(settings.image_model, side=settings.image_side, batch_size=settings.encode_batch)
 
     @cached_property
     def clip(self) -> ClipEncoder:

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,7 +96,7 @@ class SentenceEncoder:
                 raise ModelUnavailableError(f"text.model names a folder that does not exist: {model}")
             else:
                 self._model = _from_hub(model, device)
-                self.model_id = f"{model}@{_weights_digest(self._model)[:16]}"
+                self.model_id = f"{model}@{weights_digest(self._model)[:16]}"
         self._model.eval()
         self._batch_size = batch_size
         self._known: dict[str, NDArray[np.float32]] = {}
@@ -106,6 +106,26 @@ class SentenceEncoder:
     def dim(self) -> int:
         """Length of a vector."""
         return self._dim
+
+    @property
+    def transformer(self) -> tuple[Any, Any]:
+        """The transformer inside and its tokenizer.
+
+        ModelUnavailableError if the encoder has none, as one of word vectors.
+        """
+        first = self._model[0]
+        network, tokenizer = getattr(first, "auto_model", None), getattr(first, "tokenizer", None)
+        if network is None or tokenizer is None:
+            raise ModelUnavailableError(
+                f"the sentence encoder {self.model_id} is no transformer and has no states of tokens: set "
+                "tokens.text_model to a BERT-like model"
+            )
+        return network, tokenizer
+
+    @property
+    def most_tokens(self) -> int | None:
+        """The most tokens the encoder reads of a text; None if it knows no limit."""
+        return self._model.max_seq_length
 
     def encode(
         self, texts: Sequence[str], *, progress: Callable[[int, int], None] = no_progress
@@ -151,7 +171,8 @@ def _from_hub(name: str, device: str) -> SentenceTransformer:
         ) from error
 
 
-def _weights_digest(module: object) -> str:
+def weights_digest(module: object) -> str:
+    """One digest of the names and values of a torch module's weights."""
     from torch import nn
 
     assert isinstance(module, nn.Module)

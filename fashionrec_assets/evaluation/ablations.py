@@ -23,7 +23,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fashionrec_assets.catalog.event_log import EventLog
+from fashionrec_assets.catalog.event_log import sample_people as sample_people
 from fashionrec_assets.catalog.ranking_task import RankingTask
 from fashionrec_assets.evaluation.ablation_grid import REFERENCE, Variant
 from fashionrec_assets.evaluation.bootstrap import Interval, mean_interval, paired_difference
@@ -132,16 +132,6 @@ class AblationReport:
                 if isinstance(value, float):
                     found[f"{key}{name}"] = value
         return found
-
-
-def sample_people(log: EventLog, people: int, events: int, seed: int) -> EventLog:
-    """The events of at most `people` people of the log, drawn at random by `seed`, and of so few that there are at
-    most `events`; one person at the least."""
-    known, counts = np.unique(log.users, return_counts=True)
-    order = np.random.default_rng(seed).permutation(len(known))
-    fitting = int(np.searchsorted(np.cumsum(counts[order]), events, side="right"))
-    chosen = known[order[: max(1, min(people, fitting))]]
-    return log if len(chosen) == len(known) else log.select(np.isin(log.users, chosen))
 
 
 def run_ablations(

@@ -17,9 +17,11 @@ import pyarrow as pa
 
 from fashionrec_assets.catalog.reading import cuts, event_log, launched
 from fashionrec_assets.evaluation.ablation_inputs import work_folder
+from fashionrec_assets.evaluation.ncf.study import work_folder as ncf_work_folder
 from fashionrec_assets.evaluation.published import publish_figures, published_figures
 from fashionrec_assets.evaluation.sample_truth import truth_folder
 from fashionrec_assets.evaluation.tables import (
+    NCF_ABLATIONS,
     RANKING_ABLATIONS,
     RANKING_REPORT,
     RETRIEVAL_REPORT,
@@ -65,16 +67,53 @@ ABLATIONS = Stage(
         ),
     ),
 )
+NCF = Stage(
+    "ncf_ablations",
+    "report",
+    version="1",
+    settings=(
+        "ncf",
+        "synthesis",
+        "seed",
+        *(
+            f"evaluation.{name}"
+            for name in (
+                "k",
+                "target_behaviours",
+                "bootstrap",
+                "max_cold_users",
+                "ablation_users",
+                "ablation_events",
+                "ablation_epochs",
+                "ncf_experiments",
+                "ncf_grid",
+                "ncf_seeds",
+                "ncf_users",
+            )
+        ),
+    ),
+)
 RETRIEVAL = Stage("retrieval_report", "report", version="1", settings=("retrieval", "evaluation.bootstrap", "seed"))
 PREVIOUS = "ranking.previous.json"
 RETRIEVAL_PREVIOUS = "retrieval.previous.json"
+NCF_PLANNED = "ncf_ablations.planned.json"
+"""The variants the last study planned, and why some were left out."""
 
 
 @dg.asset(
     **asset_spec(
         RANKING,
         group="evaluation",
-        deps=["two_tower_model", "late_fusion_model", "item_vectors", "interactions", "users", "splits", "items"],
+        deps=[
+            "two_tower_model",
+            "late_fusion_model",
+            "ncf_model",
+            "item_vectors",
+            "interactions",
+            "users",
+            "splits",
+            "items",
+        ],
         kinds={"duckdb", "python"},
         tables=[RANKING_REPORT],
     )
@@ -90,7 +129,7 @@ def ranking_report(shop: ShopParam) -> dg.MaterializeResult:
             {
                 **{
                     name: shop.version(name)
-                    for name in ("interactions_file", "users_file", "two_tower_model", "late_fusion_model")
+                    for name in ("interactions_file", "users_file", "two_tower_model", "late_fusion_model", "ncf_model")
                 },
                 **{name: shop.digest(name) for name in ("splits", "items", "item_vectors")},
             },
@@ -162,6 +201,58 @@ def ranking_ablations(shop: ShopParam) -> dg.MaterializeResult:
 
 @dg.asset(
     **asset_spec(
+        NCF,
+        group="evaluation",
+        deps=[
+            "ncf_model",
+            "vae_model",
+            "text_tokens",
+            "image_tokens",
+            "avatar_vectors",
+            "text_embeddings",
+            "image_embeddings",
+            "interactions",
+            "users",
+            "splits",
+            "items",
+        ],
+        kinds={"duckdb", "pytorch"},
+        tables=[NCF_ABLATIONS],
+    )
+)
+def ncf_ablations(shop: ShopParam) -> dg.MaterializeResult:
+    """Reduced NCF models in six experiments: what VAE samples, fusion, alignment and neural matching add, and to whom.
+
+    They are trained again when the NCF model is, on a sample of people and of epochs.
+    """
+    with shop.stage(NCF) as run:
+        page = shop.reports / "ncf_ablations.html"
+        plan = run.plan_whole({"ncf_model": shop.model_id("ncf_model")}, exists=page.exists())
+        if plan.todo:
+            records = _study(shop, run)
+            with run.commit(plan, {WHOLE: plan.todo[WHOLE]}) as connection:
+                replace_rows(connection, NCF_ABLATIONS, _rows(NCF_ABLATIONS, records))
+            shutil.rmtree(ncf_work_folder(shop.home), ignore_errors=True)
+        with shop.warehouse.reader() as connection:
+            found = connection.execute(
+                "SELECT experiment, technique, round(difference, 4) AS difference, round(difference_low, 4) AS low, "
+                "round(difference_high, 4) AS high, judgement FROM ncf_ablations "
+                "WHERE slice = 'overall' AND metric = 'ndcg' AND reference IS NOT NULL ORDER BY experiment, variant"
+            ).fetch_df()
+            count = one_row(connection, "SELECT count(*) FROM ncf_ablations")
+        plot = shop.reports / "ncf_ablations.effects.png"
+        return materialized(
+            run,
+            rows=count[0],
+            effects=picture(plot.read_bytes(), "gain in NDCG of VAE samples") if plot.exists() else None,
+            techniques=table_of(found.to_dict("records")),
+            report=dg.MetadataValue.md((shop.reports / "ncf_ablations.md").read_text("utf-8")),
+            page=dg.MetadataValue.path(page.resolve()),
+        )
+
+
+@dg.asset(
+    **asset_spec(
         RETRIEVAL,
         group="evaluation",
         deps=["clip_model", "clip_arms", "grounded_crops", "clarified_descriptions", "items"],
@@ -227,6 +318,29 @@ def _ablate(shop: Shop, run: StageRun) -> Sequence[Mapping[str, object]]:
     return report.records()
 
 
+def _study(shop: Shop, run: StageRun) -> Sequence[Mapping[str, object]]:
+    """Run and judge the experiments, and write the page, the figures, the plan and the plot. Returns table rows."""
+    from fashionrec_assets.evaluation.ncf.page import effects_picture, ncf_page, off_page
+    from fashionrec_assets.evaluation.render import write_page
+
+    plot = shop.reports / "ncf_ablations.effects.png"
+    plot.unlink(missing_ok=True)
+    if not shop.settings.evaluation.ncf_experiments:
+        write_page(off_page(), shop.reports, "ncf_ablations")
+        publish_figures(shop.reports, "ncf_ablations", {})
+        write_text(shop.reports / NCF_PLANNED, json.dumps({"planned": [], "left_out": {}}))
+        return []
+    from fashionrec_assets.evaluation.ncf.inputs import measure_ncf
+
+    report = measure_ncf(shop, run.progress)
+    write_page(ncf_page(report), shop.reports, "ncf_ablations")
+    if drawn := effects_picture(report):
+        write_bytes(plot, drawn)
+    publish_figures(shop.reports, "ncf_ablations", report.flat())
+    write_text(shop.reports / NCF_PLANNED, json.dumps(report.completeness(), indent=2))
+    return report.records()
+
+
 def _rows(table: Table, records: Sequence[Mapping[str, object]]) -> pa.Table:
     return pa.table({name: [record[name] for record in records] for name in table.column_names})
 
@@ -252,6 +366,7 @@ def _measure(shop: Shop, run: StageRun) -> RankingReport:
     from fashionrec_assets.catalog.ranking_task import ranking_tasks
     from fashionrec_assets.evaluation.baselines.suite import fit_baselines
     from fashionrec_assets.evaluation.late_fusion_inputs import late_fusion_inputs
+    from fashionrec_assets.evaluation.ncf.inputs import ncf_entrant
     from fashionrec_assets.evaluation.ranking_inputs import (
         conversion_scores,
         list_views,
@@ -277,7 +392,7 @@ def _measure(shop: Shop, run: StageRun) -> RankingReport:
     fusion, heads = late_fusion_inputs(shop, test), conversion_scores(tower, test)
     return evaluate(
         test,
-        [*fusion.entrants, model, *baselines.entrants],
+        [*fusion.entrants, model, ncf_entrant(shop, test), *baselines.entrants],
         settings.evaluation,
         oracle=_oracle(shop, log),
         seed=settings.seed,

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from fashionrec_assets.evaluation.assets import PREVIOUS, RETRIEVAL_PREVIOUS
+from fashionrec_assets.evaluation.assets import NCF_PLANNED, PREVIOUS, RETRIEVAL_PREVIOUS
 from fashionrec_assets.evaluation.published import published_figures
 from fashionrec_assets.evaluation.tables import (
+    NCF_ABLATIONS,
     RANKING_ABLATIONS,
     RANKING_REPORT,
     RETRIEVAL_REPORT,
     TECHNIQUE_EFFECTS,
 )
-from fashionrec_assets.resources.glue import ShopParam, table_checks, table_of, warn
+from fashionrec_assets.resources.glue import ShopParam, error, table_checks, table_of, warn
 from fashionrec_assets.resources.shop import Shop
 
 HEADLINES = ("ranking.late_fusion.ndcg@20", "ranking.two_tower.ndcg@20")
@@ -71,13 +72,52 @@ def model_beats_the_blend(shop: ShopParam) -> dg.AssetCheckResult:
     return warn(model >= blend, f"{headline} is {model:.4f}, the blend's {blend:.4f}", model=model, blend=blend)
 
 
+@dg.asset_check(asset="ncf_ablations", description="VAE samples in the training data are nowhere judged to do harm.")
+def vae_pays(shop: ShopParam) -> dg.AssetCheckResult:
+    with shop.warehouse.reader() as connection:
+        rows = connection.execute(
+            "SELECT variant, technique, judgement, difference, difference_low, difference_high FROM ncf_ablations "
+            "WHERE subject = 'vae' AND slice = 'overall' AND metric = 'ndcg' ORDER BY variant"
+        ).fetchall()
+    harmful = [row for row in rows if row[2] == "harms"]
+    if not rows:
+        return warn(True, "no experiment with VAE samples was run")
+    columns = ("variant", "technique", "judgement", "difference in NDCG", "low", "high")
+    said: list[dict[str, object]] = [dict(zip(columns, row, strict=True)) for row in rows]
+    words = f"do harm: {'; '.join(row[1] for row in harmful)}; set synthesis.degree to 0, or see the diagnosis"
+    paying = sum(row[2] == "pays" for row in rows)
+    passed = f"do no harm; they pay in {paying} of {len(rows)} comparisons"
+    return warn(not harmful, words if harmful else passed, comparisons=table_of(said))
+
+
+@dg.asset_check(asset="ncf_ablations", description="Every variant of the study has figures, or a note says why not.")
+def ncf_ablations_complete(shop: ShopParam) -> dg.AssetCheckResult:
+    path = shop.reports / NCF_PLANNED
+    if not path.exists():
+        return error(False, "there is no study yet: materialize ncf_ablations")
+    found = json.loads(path.read_text("utf-8"))
+    with shop.warehouse.reader() as connection:
+        there = {row[0] for row in connection.execute("SELECT DISTINCT variant FROM ncf_ablations").fetchall()}
+    missing = [name for name in found["planned"] if name not in there and name not in found["left_out"]]
+    left_out = [{"variant": name, "why": why} for name, why in found["left_out"].items()]
+    words = f"{len(found['planned'])} variants, {len(left_out)} left out with a reason"
+    return error(
+        not missing,
+        f"no figures and no reason: {', '.join(missing)}; materialize ncf_ablations again" if missing else words,
+        left_out=table_of(left_out),
+    )
+
+
 CHECKS = [
     report_has_not_regressed,
     model_beats_the_blend,
     retrieval_has_not_regressed,
     no_technique_harms,
+    vae_pays,
+    ncf_ablations_complete,
     *table_checks(RANKING_REPORT, "ranking_report"),
     *table_checks(RANKING_ABLATIONS, "ranking_ablations"),
+    *table_checks(NCF_ABLATIONS, "ncf_ablations"),
     *table_checks(RETRIEVAL_REPORT, "retrieval_report"),
     *table_checks(TECHNIQUE_EFFECTS, "retrieval_report"),
 ]

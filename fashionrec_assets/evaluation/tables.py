@@ -88,6 +88,53 @@ RANKING_ABLATIONS = Table(
     key=("variant", "metric", "k"),
 )
 
+NCF_ABLATIONS = Table(
+    name="ncf_ablations",
+    meaning="The study of fusion, VAE samples and neural matching: every figure of every reduced model, with its "
+    "difference to the model it is judged against, and its cost.",
+    columns=(
+        Column("experiment", "INTEGER", "Number of the experiment the row belongs to.", minimum=0),
+        Column("variant", "VARCHAR", "The variant's stable name."),
+        Column("slice", "VARCHAR", "Whom and what the figure is about.", values=SLICE_NAMES),
+        Column(
+            "metric",
+            "VARCHAR",
+            "What is measured; base_mse is the error of foretelling the base rate, the line mse has to beat.",
+            values=("ndcg", "recall", "precision", "mse", "base_mse"),
+        ),
+        Column("k", "INTEGER", "Length of the list; 0 for errors, which have none.", minimum=0),
+        Column("value", "DOUBLE", "Mean over users and training runs.", minimum=0),
+        Column("low", "DOUBLE", "Lower end of the 95 % bootstrap interval over users."),
+        Column("high", "DOUBLE", "Upper end of that interval."),
+        Column("reference", "VARCHAR", "Name of the variant it is judged against, if any.", nullable=True),
+        Column("technique", "VARCHAR", "In what the two differ; empty where there is no reference."),
+        Column("subject", "VARCHAR", "What that technique is about, for example vae, fusion or alignment."),
+        Column("difference", "DOUBLE", "The variant less its reference, over the same users.", nullable=True),
+        Column("difference_low", "DOUBLE", "Lower end of its paired 95 % bootstrap interval.", nullable=True),
+        Column("difference_high", "DOUBLE", "Upper end of that interval.", nullable=True),
+        Column(
+            "judgement",
+            "VARCHAR",
+            "What the interval, and every training run, says of the technique by this metric in this slice.",
+            values=("pays", "harms", "cannot_tell", "reference"),
+        ),
+        Column(
+            "augmentation",
+            "VARCHAR",
+            "Where the synthetic rows in the training data come from.",
+            values=("none", "vae", "neighbours", "attributes", "random"),
+        ),
+        Column("degree", "DOUBLE", "Synthetic rows for each real one.", minimum=0),
+        Column("keep", "DOUBLE", "Share of the training events that were kept.", minimum=0),
+        Column("windows_back", "INTEGER", "Test lengths by which the window lies before the test window.", minimum=0),
+        Column("users", "BIGINT", "Users the mean is over.", minimum=0),
+        Column("seeds", "INTEGER", "Training runs, each with its own seed.", minimum=1),
+        Column("seed_sd", "DOUBLE", "Standard deviation over them; null for one run.", nullable=True, minimum=0),
+        Column("train_seconds", "DOUBLE", "Wall-clock seconds of one training, samples included.", minimum=0),
+    ),
+    key=("experiment", "variant", "slice", "metric", "k"),
+)
+
 RETRIEVAL_REPORT = Table(
     name="retrieval_report",
     meaning="Every figure of the retrieval report: an arm of the ablation, a task, a metric, on held-out items.",
@@ -144,4 +191,4 @@ TECHNIQUE_EFFECTS = Table(
     key=("technique", "setting", "task", "slice", "metric", "k"),
 )
 
-TABLES = (RANKING_REPORT, RANKING_ABLATIONS, RETRIEVAL_REPORT, TECHNIQUE_EFFECTS)
+TABLES = (RANKING_REPORT, RANKING_ABLATIONS, NCF_ABLATIONS, RETRIEVAL_REPORT, TECHNIQUE_EFFECTS)

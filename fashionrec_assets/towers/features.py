@@ -22,7 +22,7 @@ DAY = 86_400
 
 @dataclass(frozen=True)
 class Modality:
-    """One dense view of the items: `values` float32 (n, d), and `present` bool (n,), false where there is none."""
+    """One dense view of items or users: `values` float32 (n, d), and `present` bool (n,), false where there is none."""
 
     values: NDArray[np.float32]
     present: NDArray[np.bool_]
@@ -116,10 +116,12 @@ class ItemFeatures:
 class UserProfiles:
     """What is known of users beside their events, in the order of the rows of an event log.
 
-    `columns`: name -> str (n_users,), '' where unknown. The model owns the codes, as it does for items.
+    `columns`: name -> str (n_users,), '' where unknown. The model owns the codes, as it does for items. `avatar`: image
+    vectors (n_users, d) of the photos they show of themselves, or None where no user has one.
     """
 
     columns: Mapping[str, NDArray[np.str_]] = field(default_factory=dict[str, "NDArray[np.str_]"])
+    avatar: Modality | None = None
 
     @classmethod
     def build(
@@ -128,6 +130,7 @@ class UserProfiles:
         gender: Sequence[str | None] | None = None,
         age: Sequence[int | None] | None = None,
         city: Sequence[str | None] | None = None,
+        avatar: Modality | None = None,
     ) -> UserProfiles:
         """Profiles from columns of a users table; an age becomes its decade."""
         decades = None if age is None else [None if years is None else f"{years // 10 * 10}s" for years in age]
@@ -137,7 +140,7 @@ class UserProfiles:
             for name, values in given.items()
             if values is not None
         }
-        return cls(columns)
+        return cls(columns, avatar)
 
 
 def price_edges(prices: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """What later rooms read of the towers.
 
-Belongs here: names of stores, and the features of items as the item tower reads them. Does not belong here: models.
+Belongs here: names of stores, the features of items and users as the towers read them. Does not belong here: models.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ import numpy as np
 
 from fashionrec_assets.catalog.reading import ALWAYS, users_file
 from fashionrec_assets.catalog.sources import open_source
-from fashionrec_assets.embeddings.reading import IMAGE_STORE, TEXT_STORE, vectors
+from fashionrec_assets.embeddings.reading import AVATAR_STORE, IMAGE_STORE, TEXT_STORE, vectors
 from fashionrec_assets.resources.shop import Shop
+from fashionrec_assets.storage.buckets import VECTOR_COLUMNS
 from fashionrec_assets.storage.warehouse import scratch
-from fashionrec_assets.towers.features import ItemFeatures, UserProfiles
+from fashionrec_assets.towers.features import ItemFeatures, Modality, UserProfiles
 
 CATEGORIES = ("product_type", "colour", "pattern", "section", "gender", "brand", "family_id")
 """The columns of `items` that the item tower embeds."""
@@ -59,4 +60,11 @@ def user_profiles(shop: Shop, user_ids: list[str]) -> UserProfiles:
             [str(users_file(shop)), user_ids],
         ).fetchall()
     genders, ages, cities = ([row[at] for row in rows] for at in range(len(PROFILE)))
-    return UserProfiles.build(gender=genders, age=ages, city=cities)
+    return UserProfiles.build(gender=genders, age=ages, city=cities, avatar=_avatars(shop, user_ids))
+
+
+def _avatars(shop: Shop, user_ids: list[str]) -> Modality | None:
+    if not len(shop.store(AVATAR_STORE, VECTOR_COLUMNS).any_row()):
+        return None
+    found = vectors(shop, AVATAR_STORE, user_ids)
+    return Modality(found.values, found.present) if found.present.any() else None

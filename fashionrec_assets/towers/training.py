@@ -138,7 +138,7 @@ def train_two_tower(
         raise TrainingError("no events before the cut: nothing to train on; check the split days against the log")
     limit = settings.epochs if epochs is None else epochs
     device = best_device()
-    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device == "cuda" else []), _deterministic():
+    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device == "cuda" else []), deterministic():
         torch.manual_seed(seed)
         catalog = features.take(features.rows(log.item_ids))
         history = PopularityHistory.of(log, settings.popularity_half_lives)
@@ -165,7 +165,7 @@ def train_two_tower(
 
 
 @contextmanager
-def _deterministic() -> Generator[None]:
+def deterministic() -> Generator[None]:
     """Adding up gradients of repeated rows in a fixed order: with several threads torch otherwise adds as they come.
 
     Only on a processor: a GPU has no such order for some of the sums.

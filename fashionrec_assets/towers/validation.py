@@ -1,10 +1,12 @@
 """The figure that decides when training stops.
 
-Belongs here: NDCG@K of a two-tower model on the validation days. Does not belong here: reports, intervals and other
+Belongs here: NDCG@K of this room's models on days before the test. Does not belong here: reports, intervals and other
 methods (the evaluation room, which this room must not import).
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from fashionrec_assets.towers.features import ItemFeatures, UserProfiles
 from fashionrec_assets.towers.recommender import TwoTowerRecommender
 
 BLOCK = 512
+NO_LIFT = np.zeros(1)
 
 
 def validation_ndcg(
@@ -48,12 +51,47 @@ def validation_ndcg(
     if not len(users):
         return 0.0
     recommender = TwoTowerRecommender(model, history, features, as_of=as_of, profiles=profiles)
+    return float(ndcg_of(recommender.score, history, pairs, on_sale, k=k)[0])
+
+
+def ndcg_of(
+    score: Callable[[NDArray[np.int32]], NDArray[np.float32]],
+    history: EventLog,
+    pairs: NDArray[np.int64],
+    on_sale: NDArray[np.bool_],
+    *,
+    lifts: NDArray[np.float64] = NO_LIFT,
+    lifted: NDArray[np.bool_] | None = None,
+    k: int = 20,
+) -> NDArray[np.float64]:
+    """float64 (lifts,): the mean over people of `ndcg_by_user`; 0 if there is nobody."""
+    found = ndcg_by_user(score, history, pairs, on_sale, lifts=lifts, lifted=lifted, k=k)
+    return found.mean(axis=1) if found.shape[1] else np.zeros(len(lifts))
+
+
+def ndcg_by_user(
+    score: Callable[[NDArray[np.int32]], NDArray[np.float32]],
+    history: EventLog,
+    pairs: NDArray[np.int64],
+    on_sale: NDArray[np.bool_],
+    *,
+    lifts: NDArray[np.float64] = NO_LIFT,
+    lifted: NDArray[np.bool_] | None = None,
+    k: int = 20,
+) -> NDArray[np.float64]:
+    """NDCG@k (lifts, users) of the users of `pairs`, each lift added to the scores of the items `lifted` (n_items,).
+
+    `pairs` int64 (t,): user times n_items plus item, sorted, distinct: what users were to be shown. `score` gives rows
+    (users, n_items); items outside `on_sale` and those of a user's `history` are not shown.
+    """
+    n = history.n_items
+    users = np.unique(pairs // n)
     discounts = 1.0 / np.log2(np.arange(2, k + 2))
     offsets = history.offsets()
-    total = 0.0
+    found = np.zeros((len(lifts), len(users)))
     for start in range(0, len(users), BLOCK):
         block = users[start : start + BLOCK]
-        scores = recommender.score(block.astype(np.int32))
+        scores = score(block.astype(np.int32))
         scores[:, ~on_sale] = -np.inf
         lengths = offsets[block + 1] - offsets[block]
         seen = np.concatenate([history.items[offsets[user] : offsets[user + 1]] for user in block])
@@ -61,8 +99,10 @@ def validation_ndcg(
         mine = pairs[(pairs // n >= block[0]) & (pairs // n <= block[-1])]
         relevant = np.zeros(scores.shape, dtype=bool)
         relevant[np.searchsorted(block, mine // n), mine % n] = True
-        top = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        gains = (np.take_along_axis(relevant, top, axis=1) * discounts[: top.shape[1]]).sum(axis=1)
         ideal = np.cumsum(discounts)[np.minimum(relevant.sum(axis=1), k) - 1]
-        total += float((gains / ideal).sum())
-    return total / len(users)
+        for number, lift in enumerate(lifts):
+            shown = scores if lifted is None or not lift else scores + lift * lifted
+            top = np.argsort(-shown, axis=1, kind="stable")[:, :k]
+            gains = (np.take_along_axis(relevant, top, axis=1) * discounts[: top.shape[1]]).sum(axis=1)
+            found[number, start : start + len(block)] = gains / ideal
+    return found

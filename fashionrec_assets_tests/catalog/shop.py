@@ -16,7 +16,7 @@ import duckdb
 from PIL import Image
 
 from fashionrec_assets.catalog.sources import Source, open_source
-from fashionrec_assets.catalog.validation import ItemsReading, Reading, read_interactions, read_items, read_users
+from fashionrec_assets.catalog.validation import PhotosReading, Reading, read_interactions, read_items, read_users
 from fashionrec_assets.settings import CatalogSettings, StorageSettings
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
@@ -75,7 +75,7 @@ class RawShop:
     def write_catalog(self, ids: Iterable[str]) -> None:
         self.write("catalog.csv", "item_id,title\n" + "".join(f"{item},t\n" for item in ids))
 
-    def items(self, **more: Any) -> ItemsReading:
+    def items(self, **more: Any) -> PhotosReading:
         return read_items(self.source, self.root / "out", **self._common(), **more)
 
     def interactions(self) -> Reading:
@@ -85,10 +85,12 @@ class RawShop:
             self.source, self.root / "out" / "items.parquet", self.root / "out", now=NOW, **self._common()
         )
 
-    def users(self) -> Reading:
+    def users(self, **more: Any) -> PhotosReading:
         if not (self.root / "out" / "interactions.parquet").exists():
             self.interactions()
-        return read_users(self.source, self.root / "out" / "interactions.parquet", self.root / "out", **self._common())
+        return read_users(
+            self.source, self.root / "out" / "interactions.parquet", self.root / "out", **self._common(), **more
+        )
 
     def _common(self) -> dict[str, Any]:
         return {"catalog": self.catalog, "storage": STORAGE, "scratch": self.root / "scratch"}

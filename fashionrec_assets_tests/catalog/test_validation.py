@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -453,8 +454,10 @@ class TestUsers:
         found = by_key(rows(reading.table))
         assert found["bot"][0] == 6
         assert [found[user][3] for user in ("bot", "calm", "idle", "night")] == [True, False, False, False]
-        assert found["calm"][1:] == (datetime(2024, 3, 4), datetime(2024, 3, 9), False, "female", 31, "São Paulo")
-        assert found["idle"] == (0, None, None, False, None, None, None)
+        assert found["calm"][1:7] == (datetime(2024, 3, 4), datetime(2024, 3, 9), False, "female", 31, "São Paulo")
+        assert found["idle"][:7] == (0, None, None, False, None, None, None)
+        assert {found[user][7:] for user in found} == {(None, "none", None)}
+        assert reading.findings == {}
         assert reading.conservation == Conservation("users.csv", 4, 3, 1)
         assert reading.reasons == {"age: impossible age": 1, "age: not a number": 1, "user_id: duplicate": 1}
 
@@ -464,6 +467,85 @@ class TestUsers:
         reading = shop.users()
         assert [row[0] for row in rows(reading.table)] == ["a", "b"]
         assert reading.conservation is None
+
+
+class TestAvatars:
+    def write(self, shop: RawShop) -> None:
+        shop.write_catalog(["1"])
+        shop.write("UserBehavior.csv", f"good,1,0,pv,{T0}\nstranger,1,0,pv,{T0}\n")
+        (shop.root / "secret.jpg").write_bytes(jpeg())
+        shop.write("faces/good.jpg", jpeg("blue"))
+        shop.write("faces/cut.jpg", jpeg(size=(200, 200))[:-400])
+        shop.write("faces/bomb.png", png_of_size(60_000, 60_000))
+        shop.write("faces/anim.gif", b"GIF89a" + bytes(20))
+        (shop.raw / "faces" / "link.jpg").symlink_to(shop.root / "secret.jpg")
+        refs = {
+            "good": "faces/good.jpg",
+            "up": "../secret.jpg",
+            "root": "/etc/passwd",
+            "drive": "C:\\temp\\x.jpg",
+            "link": "faces/link.jpg",
+            "cut": "faces/cut.jpg",
+            "bomb": "faces/bomb.png",
+            "anim": "faces/anim.gif",
+            "gone": "faces/gone.jpg",
+            "plain": "",
+        }
+        lines = "".join(f"{user},{ref},30\n" for user, ref in refs.items())
+        shop.write("users.csv", f"user_id,avatar,age\n{lines}nul,faces/\0.jpg,31\n")
+
+    def test_an_avatar_is_judged_as_an_items_photo_and_its_user_kept(self, shop: RawShop) -> None:
+        self.write(shop)
+        reading = shop.users()
+        assert reading.conservation == Conservation("users.csv", 11, 11, 0)
+        found = by_key(rows(reading.table, "user_id, age, avatar_ref, avatar_status, avatar_digest"))
+        digest = hashlib.sha256((shop.raw / "faces" / "good.jpg").read_bytes()).hexdigest()
+        assert found["good"] == (30, "faces/good.jpg", "ok", digest)
+        assert found["stranger"] == (None, None, "none", None)
+        assert found["plain"] == (30, None, "none", None)
+        assert found["nul"] == (31, None, "none", None)
+        assert {user: row[2] for user, row in found.items() if row[2] not in ("ok", "none")} == {
+            "up": "escaping",
+            "root": "escaping",
+            "drive": "escaping",
+            "link": "escaping",
+            "cut": "unreadable",
+            "bomb": "oversized",
+            "anim": "unsupported",
+            "gone": "missing",
+        }
+        assert reading.photos == {
+            "ok": 1,
+            "none": 2,
+            "missing": 1,
+            "unreadable": 1,
+            "oversized": 1,
+            "escaping": 4,
+            "unsupported": 1,
+        }
+        noted = rejects(reading)
+        assert noted[3] == ("avatar", "photo escaping", "../secret.jpg", True)
+        assert noted[12][:2] == ("avatar", "contains a NUL byte")
+        assert len(noted) == 9
+
+    @pytest.mark.parametrize("name", ["avatar", "avatar_ref", "Image"])
+    def test_the_column_has_several_spellings(self, shop: RawShop, name: str) -> None:
+        self.write(shop)
+        shop.write("users.csv", f"user_id,{name}\ngood,faces/good.jpg\n")
+        assert by_key(rows(shop.users().table, "user_id, avatar_status"))["good"] == ("ok",)
+
+    def test_avatars_known_before_are_not_read_again(self, shop: RawShop, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.write(shop)
+        first = shop.users()
+        shop.write("faces/cut.jpg", jpeg("green", (30, 30)))
+        read: list[str] = []
+        original = PhotoStore.read_at
+        monkeypatch.setattr(
+            PhotoStore, "read_at", lambda self, ref, stamp: read.append(ref) or original(self, ref, stamp)
+        )
+        second = shop.users(known_photos=first.findings)
+        assert read == ["faces/cut.jpg"]
+        assert second.photos["ok"] == 2
 
 
 class TestHM:

@@ -44,6 +44,26 @@ def sentence_model(folder: Path, *, seed: int = 0, dim: int = 32) -> Path:
     return folder / "model"
 
 
+def vit_model(folder: Path, *, seed: int = 0, size: int = 32, patch: int = 8, dim: int = 16) -> Path:
+    """A transformers folder with a one-layer ViT and its image processor."""
+    import torch
+    from transformers import ViTConfig, ViTImageProcessor, ViTModel
+
+    config = ViTConfig(
+        hidden_size=dim,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=2 * dim,
+        image_size=size,
+        patch_size=patch,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        ViTModel(config).save_pretrained(folder)
+    ViTImageProcessor(size={"height": size, "width": size}).save_pretrained(folder)
+    return folder
+
+
 def clip_model(folder: Path, *, seed: int = 0, layers: int = 1) -> Path:
     """An open_clip folder: `open_clip_config.json` and weights of a ViT and a text transformer of `layers` blocks."""
     import open_clip

@@ -17,8 +17,19 @@ from fashionrec_assets.settings import Settings
 SMALL = {
     "clip": {"epochs": 1, "least_presented": 0, "batch_size": 32, "ablations": False},
     "two_tower": {"epochs": 1, "negatives": 64, "dim": 16},
+    "tokens": {"text_tokens": 12, "image_side": 3},
+    "synthesis": {"epochs": 1, "least_steps": 20, "content_dim": 8, "latent": 4, "hidden": 16},
+    "ncf": {
+        "epochs": 1,
+        "dim": 8,
+        "token_dim": 8,
+        "negatives": 24,
+        "sweep_epochs": 1,
+        "sweep_degrees": (0.5,),
+        "sweep_events": 1500,
+    },
     "ranking": {"epochs": 2, "folds": 2, "windows": 1},
-    "evaluation": {"bootstrap": 50, "seeds": 1, "ablations": "off"},
+    "evaluation": {"bootstrap": 50, "seeds": 1, "ablations": "off", "ncf_experiments": ()},
     "storage": {"buckets": 4, "threads": 1},
 }
 

@@ -20,6 +20,8 @@ ITEM_STAGES = (
     "clarified_descriptions",
     "image_embeddings",
     "text_embeddings",
+    "text_tokens",
+    "image_tokens",
     "item_vectors",
     "similar_items",
 )
@@ -39,6 +41,9 @@ def test_the_first_run_makes_everything_and_passes_every_check(first_run: tuple[
     assert result.checks.missing == []
     assert result.assets["items"].new == result.assets["text_embeddings"].new > 80
     assert result.assets["grounded_crops"].new == result.assets["image_embeddings"].new > 70
+    assert result.assets["text_tokens"].new == result.assets["text_embeddings"].new
+    assert result.assets["image_tokens"].new == result.assets["image_embeddings"].new
+    assert result.assets["avatar_vectors"].new == 0
     assert all(asset.stale == asset.orphaned == asset.reused == 0 for asset in result.assets.values())
 
 
@@ -61,7 +66,16 @@ def test_a_changed_title_recomputes_one_description_and_one_text_vector(place: P
     place.edit_catalog(retitle)
     done = work(place.run())
     assert done["items"] == done["clarified_descriptions"] == done["text_embeddings"] == done["item_vectors"] == 1
-    for untouched in ("grounded_crops", "image_embeddings", "clip_model", "two_tower_model", "interactions", "users"):
+    assert done["text_tokens"] == 1
+    for untouched in (
+        "grounded_crops",
+        "image_embeddings",
+        "image_tokens",
+        "clip_model",
+        "two_tower_model",
+        "interactions",
+        "users",
+    ):
         assert untouched not in done
 
 
@@ -75,7 +89,8 @@ def test_a_new_photo_recomputes_one_crop_and_one_image_vector(place: Place) -> N
     path.write_bytes(buffer.getvalue())
     done = work(place.run())
     assert done["items"] == done["grounded_crops"] == done["image_embeddings"] == done["item_vectors"] == 1
-    for untouched in ("clarified_descriptions", "text_embeddings", "clip_model", "two_tower_model"):
+    assert done["image_tokens"] == 1
+    for untouched in ("clarified_descriptions", "text_embeddings", "text_tokens", "clip_model", "two_tower_model"):
         assert untouched not in done
 
 
@@ -108,7 +123,7 @@ def traces(home: Path, item_id: str) -> list[str]:
                 found.append(table)
     for path in home.rglob("*.parquet"):
         text = pq.read_table(
-            path, columns=[name for name in pq.read_schema(path).names if name not in ("vector", "jpeg")]
+            path, columns=[name for name in pq.read_schema(path).names if name not in ("vector", "jpeg", "states")]
         )
         if any(item_id in str(value) for column in text.columns for value in column.to_pylist()):
             found.append(str(path.relative_to(home)))
@@ -157,6 +172,9 @@ def test_other_settings_make_exactly_their_stages_stale(place: Place) -> None:
     assert result.assets["clarified_descriptions"].stale == result.assets["items"].reused
     assert result.assets["grounded_crops"].stale == 0
     assert result.assets["text_embeddings"].stale < result.assets["items"].reused
+    fewer = work(place.run(select='key:"text_tokens" or key:"image_tokens"', tokens={"text_tokens": 8}))
+    assert set(fewer) == {"text_tokens"}
+    assert fewer["text_tokens"] == result.assets["items"].reused
 
 
 def test_a_full_refresh_reuses_nothing_and_ends_the_same(place: Place) -> None:

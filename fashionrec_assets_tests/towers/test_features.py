@@ -66,3 +66,4 @@ def test_profiles_know_decades_and_the_unknown() -> None:
     profiles = UserProfiles.build(gender=["f", None], age=[34, None])
     assert profiles.columns["age"].tolist() == ["30s", ""] and profiles.columns["gender"].tolist() == ["f", ""]
     assert "city" not in profiles.columns
+    assert profiles.avatar is None

@@ -114,7 +114,7 @@ class Source(ABC):
         """The behaviour log: user_id, item_id, behaviour, ts, and optionally price (the price paid)."""
 
     def users(self) -> RowsFile | None:
-        """The optional user file: user_id, gender, age, city."""
+        """The optional user file: user_id, gender, age, city, avatar_ref."""
         return None
 
     def split_days(self, span_days: int) -> tuple[int, int]:

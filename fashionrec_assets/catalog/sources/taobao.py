@@ -58,5 +58,14 @@ class Taobao(Source):
         path = self.find_optional(*USER_FILES)
         if path is None:
             return None
-        columns = {"user_id": ("user_id", "user"), "gender": "gender", "age": "age", "city": "city"}
-        return RowsFile(path, columns, required=("user_id",))
+        return RowsFile(
+            path,
+            {
+                "user_id": ("user_id", "user"),
+                "gender": "gender",
+                "age": "age",
+                "city": "city",
+                "avatar_ref": ("avatar", "avatar_ref", "image"),
+            },
+            required=("user_id",),
+        )

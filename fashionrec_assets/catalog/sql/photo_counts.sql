@@ -1,4 +1,4 @@
 SELECT coalesce(findings.status, 'none') AS status, count(*)
 FROM staged
-LEFT JOIN findings ON staged.image_ref = findings.ref
+LEFT JOIN findings ON staged.{ref} = findings.ref
 GROUP BY status

@@ -1,1 +1,1 @@
-SELECT DISTINCT image_ref FROM staged WHERE image_ref IS NOT NULL ORDER BY image_ref
+SELECT DISTINCT {ref} FROM staged WHERE {ref} IS NOT NULL ORDER BY {ref}

@@ -22,7 +22,11 @@ SELECT
     coalesce(active.is_bot, false) AS is_bot,
     staged.gender,
     floor(try_cast(staged.age AS DOUBLE))::INTEGER AS age,
-    staged.city
+    staged.city,
+    findings.ref AS avatar_ref,
+    coalesce(findings.status, 'none') AS avatar_status,
+    findings.digest AS avatar_digest
 FROM active
 FULL JOIN staged ON active.user_id = staged.user_id
+LEFT JOIN findings ON staged.avatar_ref = findings.ref
 ORDER BY 1
