@@ -305,13 +305,13 @@ class NcfSettings(Section):
     )
     cold_neighbours: int = Field(default=10, ge=1, description="`cold_items=neighbours`: how many are averaged")
     new_item_price: float = Field(
-        default=0.02,
+        default=0.04,
         ge=0,
         lt=1,
-        description="share of NDCG, on people kept back, given up so that items without events are shown",
+        description="share of the NDCG of items with events, on people kept back, given up so that new ones are shown",
     )
     dim: int = Field(default=64, ge=4)
-    token_dim: int = Field(default=32, ge=4, description="width in which tokens attend to each other")
+    token_dim: int = Field(default=64, ge=4, description="width in which tokens attend to each other")
     layers: int = Field(default=1, ge=1, description="blocks of the fusion, stacked")
     heads: int = Field(default=2, ge=1)
     mlp: tuple[int, ...] = Field(default=(16, 8), min_length=1, description="widths of the layers of NeuMF's MLP")
@@ -642,7 +642,17 @@ SCHEDULING = frozenset(
 """Settings that change when work is done, in what portions, or what is done beside it, but not what comes out."""
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "demo": {"evaluation": {"seeds": 1, "ncf_seeds": 1}},
+    "demo": {
+        "evaluation": {
+            "seeds": 1,
+            "ncf_seeds": 1,
+            "ncf_experiments": (1, 2, 3),
+            "ncf_users": 500,
+            "ablation_events": 8_000,
+        },
+        "ncf": {"epochs": 3, "sweep_events": 8_000},
+        "ranking": {"windows": 1},
+    },
     "standard": {
         "crops": {"provider": "grounding_dino"},
         "clip": {"model": "hf-hub:Marqo/marqo-fashionSigLIP"},
@@ -650,7 +660,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "two_tower": {"dim": 128, "layers": 2, "heads": 4, "negatives": 4096, "epochs": 40},
     },
 }
-"""What a preset changes. `demo` needs no download, no GPU and no key; `standard` wants pretrained weights."""
+"""What a preset changes. `demo` needs no download, no GPU and no key, and spares time where the sample shop allows it;
+`standard` wants pretrained weights."""
 
 
 class _HomeFile(PydanticBaseSettingsSource):

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fashionrec_assets.catalog.event_log import EventLog
+from fashionrec_assets.catalog.event_log import EventLog, sample_people
 from fashionrec_assets.catalog.ranking_task import RankingTask, ranking_task
 from fashionrec_assets.catalog.reading import cuts, event_log, launched
 from fashionrec_assets.evaluation.ablation_grid import Grid, variants
-from fashionrec_assets.evaluation.ablations import AblationReport, Trainer, judged, run_ablations, sample_people
+from fashionrec_assets.evaluation.ablations import AblationReport, Trainer, judged, run_ablations
 from fashionrec_assets.evaluation.recommender import Recommender
 from fashionrec_assets.resources.shop import Shop
 from fashionrec_assets.settings import TwoTowerSettings

@@ -23,7 +23,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fashionrec_assets.catalog.event_log import sample_people as sample_people
 from fashionrec_assets.catalog.ranking_task import RankingTask
 from fashionrec_assets.evaluation.ablation_grid import REFERENCE, Variant
 from fashionrec_assets.evaluation.bootstrap import Interval, mean_interval, paired_difference

@@ -17,8 +17,8 @@ from fashionrec_assets.settings import Settings
 SMALL = {
     "clip": {"epochs": 1, "least_presented": 0, "batch_size": 32, "ablations": False},
     "two_tower": {"epochs": 1, "negatives": 64, "dim": 16},
-    "tokens": {"text_tokens": 12, "image_side": 3},
-    "synthesis": {"epochs": 1, "least_steps": 20, "content_dim": 8, "latent": 4, "hidden": 16},
+    "tokens": {"text_tokens": 12},
+    "synthesis": {"degree": 0.5, "epochs": 1, "least_steps": 20, "content_dim": 8, "latent": 4, "hidden": 16},
     "ncf": {
         "epochs": 1,
         "dim": 8,

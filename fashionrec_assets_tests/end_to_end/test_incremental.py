@@ -12,6 +12,7 @@ from PIL import Image
 
 from fashionrec_assets.index.vectors_index import ItemIndex
 from fashionrec_assets.resources.runs import RunResult
+from fashionrec_assets.towers.ncf.model import Ncf
 from fashionrec_assets_tests.end_to_end.place import Place
 
 ITEM_STAGES = (
@@ -98,7 +99,8 @@ def test_a_changed_price_moves_one_item_vector_and_trains_nothing(place: Place) 
     """The item tower reads prices of the catalog; photos, texts and what was learned do not."""
     chosen = place.catalog()[0]
     shop = place.shop()
-    models = {name: shop.version(name) for name in ("two_tower_model", "late_fusion_model", "clip_model")}
+    trained = ("two_tower_model", "late_fusion_model", "clip_model", "augmentation_sweep", "vae_model", "ncf_model")
+    models = {name: shop.version(name) for name in trained}
 
     def reprice(rows: list[list[str]]) -> list[list[str]]:
         price = rows[0].index("price")
@@ -107,7 +109,8 @@ def test_a_changed_price_moves_one_item_vector_and_trains_nothing(place: Place) 
     place.edit_catalog(reprice)
     done = work(place.run())
     assert done.pop("items") == done.pop("item_vectors") == done.pop("faiss_index") == 1
-    assert set(done) <= {"homepage", "ranking_report", "ranking_ablations"}
+    # Synthetic rows are drawn again once the catalog has changed, from the same model.
+    assert set(done) <= {"homepage", "ranking_report", "ranking_ablations", "vae_synthetic_samples"}
     assert {name: shop.version(name) for name in models} == models
 
 
@@ -144,6 +147,8 @@ def test_a_deleted_item_is_gone_from_every_table_file_and_index(place: Place) ->
     assert chosen in ids
     assert traces(place.home, chosen)
     model_before = shop.model_id("two_tower_model")
+    ncf_before, sweep_before = Ncf.load(shop.current("ncf_model")), shop.version("augmentation_sweep")
+    assert chosen in ncf_before.item_ids
 
     place.edit_catalog(lambda rows: [row for row in rows if row[0] != chosen])
     result = place.run(two_tower={"epochs": 1, "negatives": 64, "dim": 16, "retrain_share": 0.2})
@@ -154,6 +159,14 @@ def test_a_deleted_item_is_gone_from_every_table_file_and_index(place: Place) ->
     assert traces(place.home, chosen) == []
     assert chosen not in ItemIndex.load(shop.current("faiss_index")).ids
     assert shop.model_id("two_tower_model") == model_before
+    # Nothing was trained again: the item was taken out, and everybody else stayed as they were.
+    ncf = Ncf.load(shop.current("ncf_model"))
+    assert ncf.item_ids.tolist() == [name for name in ncf_before.item_ids.tolist() if name != chosen]
+    assert shop.version("augmentation_sweep") == sweep_before
+    kept = np.append(True, ncf_before.item_ids != chosen)
+    before, after = (model.module.state_dict() for model in (ncf_before, ncf))
+    before["item_ids.weight"] = before["item_ids.weight"][kept]
+    assert all(np.array_equal(before[name].numpy(), value.numpy()) for name, value in after.items())
     assert result.checks.failed == []
 
 

@@ -8,14 +8,7 @@ import pytest
 
 from fashionrec_assets.evaluation.ablation_grid import REFERENCE, Variant, variants
 from fashionrec_assets.evaluation.ablation_page import ablation_page, effects_picture, off_page
-from fashionrec_assets.evaluation.ablations import (
-    AblationReport,
-    effect_of,
-    judge,
-    judged,
-    run_ablations,
-    sample_people,
-)
+from fashionrec_assets.evaluation.ablations import AblationReport, effect_of, judge, judged, run_ablations
 from fashionrec_assets.evaluation.bootstrap import Interval
 from fashionrec_assets.evaluation.render import html, markdown
 from fashionrec_assets.evaluation.tables import RANKING_ABLATIONS
@@ -203,20 +196,3 @@ def test_the_page_says_what_pays_and_what_harms(report):
     assert "What is known of an item" in markdown(page)
     assert effects_picture(report).startswith(b"\x89PNG")
     assert "switched off" in html(off_page())
-
-
-def test_people_are_sampled_whole(task):
-    log = task.history
-    sample = sample_people(log, 10, 10_000, seed=3)
-    people = np.unique(sample.users)
-    assert len(people) == 10
-    assert len(sample) == np.isin(log.users, people).sum()
-    assert np.array_equal(sample.users, sample_people(log, 10, 10_000, seed=3).users)
-    assert sample_people(log, 10_000, 10_000, seed=3) is log
-
-
-def test_people_are_sampled_up_to_a_number_of_events(task):
-    log = task.history
-    sample = sample_people(log, 10_000, 100, seed=3)
-    assert 60 < len(sample) <= 100
-    assert len(np.unique(sample_people(log, 10_000, 1, seed=3).users)) == 1

@@ -46,9 +46,7 @@ def by_hand(history, pairs, scores, on_sale, lifted, lift) -> list[float]:
 def test_ndcg_is_that_computed_one_by_one(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(validation, "BLOCK", block)
     history, pairs, scores, on_sale, lifted = case()
-    found = ndcg_by_user(
-        lambda rows: scores[rows].copy(), history, pairs, on_sale, lifts=LIFTS, lifted=lifted, k=K
-    )
+    found = ndcg_by_user(lambda rows: scores[rows].copy(), history, pairs, on_sale, lifts=LIFTS, lifted=lifted, k=K)
     expected = [by_hand(history, pairs, scores, on_sale, lifted, lift) for lift in LIFTS]
     assert np.allclose(found, expected)
     assert len({round(row.mean(), 6) for row in found}) == 3

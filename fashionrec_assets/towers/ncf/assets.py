@@ -56,8 +56,9 @@ def augmentation_sweep(shop: ShopParam) -> dg.MaterializeResult:
             _sweep(shop, run, planned)
         elif planned.gone:
             # What came out are figures, which name no item: a deleted one only leaves what they were made from.
+            version = shop.version(SWEEP)
             with shop.warehouse.writer() as connection:
-                ledger.forget_training_rows(connection, planned, shop.version(SWEEP))
+                ledger.forget_training_rows(connection, planned, version)
         shop.artifacts.prune(SWEEP, [shop.version(SWEEP)])
         found = json.loads((shop.current(SWEEP) / CHOSEN).read_text("utf-8"))
         return materialized(
@@ -170,7 +171,8 @@ def _train(shop: Shop, run: StageRun, planned: ModelPlan, weight: float | None) 
 
     inputs, settings, split = NcfInputs.of(shop), shop.settings, cuts(shop)
     kept = inputs.keep_back(inputs.log.between(None, split.test), split.test)
-    rows = None if weight is None else _synthetic(shop, inputs, weight)
+    # What was made for the people kept back was made from the days taken away from them.
+    rows = None if weight is None else _synthetic(shop, inputs, weight).without(kept.task.users)
     reduced = reduce_tokens(kept.training, inputs.items, settings.ncf)
     trained = train_ncf(
         kept,

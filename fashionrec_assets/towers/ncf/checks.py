@@ -36,7 +36,8 @@ def ncf_model_is_sound(shop: ShopParam) -> dg.AssetCheckResult:
 @dg.asset_check(asset=SWEEP, description="Synthetic rows help on the validation days, beyond chance.")
 def augmentation_pays(shop: ShopParam) -> dg.AssetCheckResult:
     found = json.loads((shop.current(SWEEP) / CHOSEN).read_text("utf-8"))
-    best = next(trial for trial in found["trials"] if trial["degree"] == found["degree"])
+    knobs = ("degree", "weight", "temperature")
+    best = next(trial for trial in found["trials"] if all(trial[name] == found[name] for name in knobs))
     said = f"best degree {found['degree']:g}: gain {best['gain']:+.4f} ({best['low']:+.4f} to {best['high']:+.4f})"
     return warn(found["pays"], said + ("" if found["pays"] else "; ncf_model is trained without synthetic rows"))
 

@@ -75,5 +75,7 @@ def fill_ids(
             counts = np.append(0, model.counts)[np.where(learned, ids, 0)].astype(np.float32)
             vae = train_embedding_vae(of[source], content.values[source], counts[source], settings, seed=seed)
             made = vae.generate(content.values[wanted])
-        embeddings[wanted], logits[wanted], known[wanted] = made[:, :-1], made[:, -1], True
+        # How wanted new items are as a whole is what hiding IDs has taught; content says which more than others.
+        embeddings[wanted], known[wanted] = made[:, :-1], True
+        logits[wanted] = table[0, -1] + made[:, -1] - logits[source].mean()
     return FilledIds(embeddings, logits.astype(np.float32), known, learned)

@@ -33,6 +33,11 @@ class WeightedRows:
     def __len__(self) -> int:
         return len(self.users)
 
+    def without(self, users: NDArray[np.int32]) -> WeightedRows:
+        """The rows of everybody but `users`."""
+        kept = ~np.isin(self.users, users)
+        return WeightedRows(self.users[kept], self.items[kept], self.labels[kept], self.times[kept], self.weight)
+
 
 @dataclass(frozen=True)
 class KeptBack:
@@ -92,7 +97,7 @@ class Examples:
 
     def _before(self, rows: WeightedRows) -> NDArray[np.int64]:
         """int64 (m,): the place in the log after the last event of a row's user before the row's time."""
-        span = int(self.log.times.max(initial=0)) + 1
+        span = int(self.log.times.max(initial=0)) + 2
         keys = self.log.users.astype(np.int64) * span + self.log.times
         return np.searchsorted(keys, rows.users.astype(np.int64) * span + np.minimum(rows.times, span - 1))
 

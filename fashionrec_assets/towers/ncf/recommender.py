@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fashionrec_assets.towers.ncf.cross_modal import TokenTensors
 
 PAIRS_AT_ONCE = 1_000_000
-LIFTS = np.arange(0.0, 6.5, 0.5)
+LIFTS = np.concatenate([np.arange(0.0, 1.0, 0.1), np.arange(1.0, 6.5, 0.5)])
 """Added to the logits of items without events, tried on the people kept back."""
 
 

@@ -238,9 +238,8 @@ class _Run:
         import torch
 
         module, settings = self.module, self.settings
-        # Synthetic rows are also about items without events: those are never negatives, as the sampler sees to it.
-        targets = batch.items[self.sampler.target_probability[batch.items] > 0]
-        candidates = self.sampler.draw(targets, self.rng)
+        # Items of synthetic rows are no draws of the log's popularity, by which the sampler weighs its targets.
+        candidates = self.sampler.draw(batch.items[batch.real], self.rng)
         involved, places = np.unique(np.concatenate([batch.items, candidates.items]), return_inverse=True)
         at, of = (torch.from_numpy(part).to(module.device) for part in np.split(places, [len(batch.items)]))
         rows = torch.from_numpy(involved).to(module.device)
@@ -259,8 +258,11 @@ class _Run:
         correction = torch.from_numpy(candidates.log_weight).to(module.device)
         negative = module.match_all(users, views[of], present[of]) + own[:, of] + correction
         taken = torch.from_numpy(self._taken(batch, candidates.items)).to(module.device)
-        others = torch.logsumexp(negative.masked_fill(taken, -torch.inf), dim=1)
+        # Who has every candidate can be taught nothing by them.
+        nothing = taken.all(dim=1)
+        others = torch.logsumexp(negative.masked_fill(taken & ~nothing[:, None], -torch.inf), dim=1)
         labels, weights = (torch.from_numpy(part).to(module.device) for part in (batch.labels, batch.weights))
+        weights = weights * ~nothing
         ranking = soft_label_softmax(positive, others, labels, weights)
         if fused is None or not settings.alignment:
             return ranking, torch.zeros((), device=module.device)

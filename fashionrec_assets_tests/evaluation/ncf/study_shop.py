@@ -71,7 +71,8 @@ class FakeTrainer:
 
 
 def settings_of(**evaluation):
-    return Settings(evaluation={"k": (5, 10), "bootstrap": 200, "ncf_seeds": 1, **evaluation})
+    small = {"k": (5, 10), "bootstrap": 200, "ncf_seeds": 1, "ncf_experiments": (1, 2, 3, 4, 5, 0)}
+    return Settings(evaluation={**small, **evaluation})
 
 
 def content_of(n_items, seed=0):

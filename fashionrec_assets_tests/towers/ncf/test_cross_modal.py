@@ -240,9 +240,7 @@ def test_late_fusion_scores_views_apart_and_weighs_those_that_are_there(scorer: 
                     apart = module.scorer.all(users[:, v] * 10**0.5, views[item : item + 1, v] * 10**0.5)[:, 0]
                     expected = expected + weights[v] / total * apart
             assert torch.allclose(found[:, item], expected, atol=1e-5)
-            pairs = module.match(
-                users, views[item].expand(5, -1, -1), present[item].expand(5, -1)
-            )
+            pairs = module.match(users, views[item].expand(5, -1, -1), present[item].expand(5, -1))
             assert torch.allclose(pairs, expected, atol=1e-5)
         shares = module.shares(present)
         assert torch.allclose(shares.sum(dim=1), torch.tensor([1.0, 1, 1, 1, 1, 0]))

@@ -61,11 +61,22 @@ def log_of(rows: list[tuple[int, int, int]], users: int = 3, items: int = 12) ->
     )
 
 
+def test_rows_of_some_people_can_be_left_out() -> None:
+    users, items = np.array([0, 1, 2, 1], np.int32), np.array([3, 4, 5, 6], np.int32)
+    made = WeightedRows(users, items, np.float32([0.1, 0.2, 0.3, 0.4]), np.arange(4), weight=0.3)
+    left = made.without(np.array([1], np.int32))
+    assert left.users.tolist() == [0, 2]
+    assert left.items.tolist() == [3, 5]
+    assert left.labels.tolist() == np.float32([0.1, 0.3]).tolist()
+    assert left.times.tolist() == [0, 2]
+    assert left.weight == 0.3
+
+
 def all_of(examples: Examples, seed: int = 0, size: int = 3) -> Batch:
     """One epoch as a single batch."""
     parts = list(examples.batches(size, np.random.default_rng(seed)))
     assert all(len(part.users) == size for part in parts[:-1])
-    names = ("users", "items", "history", "held", "times", "labels", "weights")
+    names = ("users", "items", "history", "held", "times", "labels", "weights", "real")
     return Batch(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
@@ -118,6 +129,7 @@ def test_synthetic_rows_know_what_came_before_their_time_and_pass_through() -> N
         assert batch.weights[rows[key]] == 0.25
     real = [n for n in range(len(batch.users)) if n not in {rows[key] for key in expected}]
     assert (batch.weights[real] == 1).all()
+    assert np.flatnonzero(batch.real).tolist() == real
 
 
 def test_what_happened_at_one_time_comes_in_any_order() -> None:
