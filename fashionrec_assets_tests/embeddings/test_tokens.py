@@ -63,7 +63,7 @@ def hidden(folder: Path, text: str) -> Any:
 
 
 def in_parts(states: Any, most: int) -> Any:
-    """The means of `most` runs of neighbours as equal as can be, each from floor(i t / most) to ceil((i + 1) t / most)."""
+    """The means of `most` runs of neighbours, each from floor(i t / most) to ceil((i + 1) t / most)."""
     t = len(states)
     if t <= most:
         return states
