@@ -29,6 +29,8 @@ class TokenTensors:
     image_mask: Tensor
 
     def take(self, rows: Tensor) -> TokenTensors:
+        """The items of `rows` (b,), in single precision."""
+        rows = rows.to(self.text.device)
         return TokenTensors(
             self.text[rows].float(), self.text_mask[rows], self.image[rows].float(), self.image_mask[rows]
         )

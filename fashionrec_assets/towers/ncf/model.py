@@ -169,8 +169,10 @@ class Ncf:
             None if avatar is None else avatar.present,
         )
 
-    def item_views(self, states: TokenTensors, embeddings: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-        """Views (n, v, d) and presence (n, v) of the items of `states`, without gradients.
+    def item_views(
+        self, states: TokenTensors, embeddings: Tensor, known: Tensor, rows: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Views (n, v, d) and presence (n, v) of the items of `states`, or of their `rows` (n,), without gradients.
 
         `embeddings` (n, d) are those of their IDs, or stand for them, as far as `known` (n,) says.
         """
@@ -180,19 +182,26 @@ class Ncf:
         reads_content = module.content is not None
         parts: list[tuple[Tensor, Tensor]] = []
         with torch.no_grad():
-            for rows in torch.arange(len(known)).split(ENCODE_BATCH):
-                some = states.take(rows).to(module.device) if reads_content else None
-                views, present, _ = module.items(some, embeddings[rows], known[rows])
+            for part in torch.arange(len(known)).split(ENCODE_BATCH):
+                some = states.take(part if rows is None else rows[part]).to(module.device) if reads_content else None
+                views, present, _ = module.items(some, embeddings[part], known[part])
                 parts.append((views, present))
         views, present = zip(*parts, strict=True)
         return torch.cat(views), torch.cat(present)
 
-    def with_ids(self, states: TokenTensors, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """`item_views` with the embeddings of the rows `ids` (n,) of the ID table."""
+    def learned_views(self, states: TokenTensors, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """`item_views` of the items whose rows `ids` (n,) of the ID table are above 0; zeros for the others, of which
+        no history of the training log holds any."""
         import torch
 
+        module = self.module
+        views = torch.zeros((len(ids), len(module.views), module.shape.dim), device=module.device)
+        present = torch.zeros(views.shape[:2], dtype=torch.bool, device=module.device)
+        rows = ids.nonzero().squeeze(1)
         with torch.no_grad():
-            return self.item_views(states, self.module.item_ids(ids)[:, :-1], ids > 0)
+            table = module.item_ids(ids[rows])[:, :-1]
+            views[rows], present[rows] = self.item_views(states, table, ids[rows] > 0, rows)
+        return views, present
 
     def forget(self, item_ids: NDArray[np.str_]) -> Ncf:
         """The model without `item_ids` in its vocabulary; everyone else's vectors stay as they are."""

@@ -182,6 +182,7 @@ class _Run:
         self.module = self.model.module.to(best_device())
         self.inputs = self.model.user_inputs(users, log.user_ids)
         self.ids = self.model.id_rows(log.item_ids)
+        self.states = self.states.to(self.module.device)
         self.known = torch.from_numpy(self.history.values).to(self.module.device)
         trained = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
         self.optimiser = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=settings.weight_decay)
@@ -211,7 +212,7 @@ class _Run:
         module.eval()
         # What the items of a history look like: as they looked when they were last computed. To compute all of them
         # anew in each step would cost many times the step itself.
-        self.views, self.present = self.model.with_ids(self.states, self.ids)
+        self.views, self.present = self.model.learned_views(self.states, self.ids)
         module.train()
         losses: list[tuple[float, float]] = []
         for batch in self.examples.batches(self.settings.batch_size, self.rng):
