@@ -18,8 +18,8 @@ demo: $(VENV)/.installed  ## build the sample shop and run the whole lineage on 
 	$(BIN)/fashionrec sample --out $(SHOP)
 	$(BIN)/fashionrec run --raw $(SHOP) --home $(HOME_DIR)
 
-test: $(VENV)/.installed  ## the test suite
-	$(BIN)/python -m pytest -q
+test: $(VENV)/.installed  ## the test suite, a process a core: a thread each, lest they wait for one another
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 ui: $(VENV)/.installed  ## the Dagster UI on http://127.0.0.1:3000
 	$(BIN)/fashionrec ui --home $(HOME_DIR)

@@ -25,8 +25,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
     # As in the command line: without this, DuckDB's bindings end the output with pages about the interpreter's
-    # clean-up, and the result scrolls away.
-    if _status in config.stash:
+    # clean-up, and the result scrolls away. A worker of pytest-xdist still has to report.
+    if _status in config.stash and "PYTEST_XDIST_WORKER" not in os.environ:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(config.stash[_status])

@@ -17,7 +17,8 @@ def small_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """The settings of the small shop, as a user would give them: by the environment."""
     for section, values in SMALL.items():
         for name, value in values.items():
-            monkeypatch.setenv(f"FASHIONREC_{section}__{name}".upper(), str(value))
+            given = value if isinstance(value, str) else json.dumps(value)
+            monkeypatch.setenv(f"FASHIONREC_{section}__{name}".upper(), given)
 
 
 def call(*words: object) -> tuple[int, str]:
