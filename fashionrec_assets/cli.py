@@ -92,7 +92,7 @@ def sample(
 @app.command()
 def run(
     select: Annotated[str | None, typer.Option("--select", help="Asset selection, e.g. 'image_embeddings+'.")] = None,
-    preset: Annotated[str | None, typer.Option(help="demo (offline) or standard (pretrained models).")] = None,
+    preset: Annotated[str | None, typer.Option(help="demo (offline), quick (offline, less of it) or standard.")] = None,
     source: Annotated[str | None, typer.Option(help="taobao, hm, or your own as module:Class.")] = None,
     raw: Annotated[Path | None, typer.Option(help="Folder of the raw files.")] = None,
     home: HomeOption = None,

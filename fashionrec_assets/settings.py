@@ -8,7 +8,7 @@ A value is taken from the first of these that names it:
 1. an argument of `Settings.load` (the command line's flags),
 2. an environment variable, `FASHIONREC_<SECTION>__<NAME>` (for example `FASHIONREC_TWO_TOWER__EPOCHS=5`),
 3. `<home>/settings.json`, which `fashionrec run` writes so that later commands see the same shop,
-4. the preset (`demo` or `standard`),
+4. the preset (`demo`, `quick` or `standard`),
 5. the default below.
 """
 
@@ -22,7 +22,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-Preset = Literal["demo", "standard"]
+Preset = Literal["demo", "quick", "standard"]
 Behaviour = Literal["pv", "fav", "cart", "buy"]
 
 DEFAULT_HOME = Path("data/home")
@@ -642,16 +642,21 @@ SCHEDULING = frozenset(
 """Settings that change when work is done, in what portions, or what is done beside it, but not what comes out."""
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "demo": {
+    "demo": {"evaluation": {"seeds": 1}},
+    "quick": {
+        "clip": {"least_presented": 6_000},
+        "two_tower": {"epochs": 5},
         "evaluation": {
+            "bootstrap": 500,
             "seeds": 1,
             "ncf_seeds": 1,
             "ncf_experiments": (1, 2, 3),
             "ncf_users": 500,
-            "ablation_events": 8_000,
+            "ablation_events": 6_000,
+            "ablation_epochs": 2,
         },
-        "ncf": {"epochs": 3, "sweep_events": 8_000},
-        "ranking": {"windows": 1},
+        "ncf": {"epochs": 2, "sweep_degrees": (0.5,), "sweep_events": 6_000, "sweep_epochs": 2},
+        "ranking": {"windows": 1, "folds": 3},
     },
     "standard": {
         "crops": {"provider": "grounding_dino"},
@@ -660,8 +665,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "two_tower": {"dim": 128, "layers": 2, "heads": 4, "negatives": 4096, "epochs": 40},
     },
 }
-"""What a preset changes. `demo` needs no download, no GPU and no key, and spares time where the sample shop allows it;
-`standard` wants pretrained weights."""
+"""What a preset changes. `demo` needs no download, no GPU and no key; `quick` is `demo` with shorter trainings and
+smaller studies, for a first look at a small shop; `standard` wants pretrained weights."""
 
 
 class _HomeFile(PydanticBaseSettingsSource):

@@ -22,6 +22,14 @@ def test_each_layer_overrides_the_one_below(tmp_path: Path, monkeypatch: pytest.
     assert Settings.load(home=tmp_path, source="hm").source == "hm"
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_is_valid_and_changes_what_it_names(tmp_path: Path, preset: str) -> None:
+    settings, default = Settings.load(home=tmp_path, preset=preset), Settings()
+    for section, values in PRESETS[preset].items():
+        assert all(getattr(getattr(settings, section), name) == value for name, value in values.items())
+    assert preset == "demo" or settings.ncf != default.ncf or settings.clip != default.clip
+
+
 def test_the_home_itself_may_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Settings.load(home=tmp_path).remember(source="hm")
     monkeypatch.setenv("FASHIONREC_HOME", str(tmp_path))

@@ -71,7 +71,7 @@ class FakeTrainer:
 
 
 def settings_of(**evaluation):
-    small = {"k": (5, 10), "bootstrap": 200, "ncf_seeds": 1, "ncf_experiments": (1, 2, 3, 4, 5, 0)}
+    small = {"k": (5, 10), "bootstrap": 200, "ncf_seeds": 1}
     return Settings(evaluation={**small, **evaluation})
 
 
