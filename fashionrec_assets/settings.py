@@ -644,7 +644,7 @@ SCHEDULING = frozenset(
 PRESETS: dict[str, dict[str, Any]] = {
     "demo": {"evaluation": {"seeds": 1}},
     "quick": {
-        "clip": {"least_presented": 6_000},
+        "clip": {"epochs": 7, "least_presented": 6_000},
         "two_tower": {"epochs": 5},
         "evaluation": {
             "bootstrap": 500,
