@@ -248,7 +248,7 @@ class _Shop:
                 none,
                 name=f"augmentation={kind}:{_whole(degree)}",
                 title=f"{_KINDS[kind]}, {percent(degree)}",
-                technique=f"{_lower(_KINDS[kind])} ({percent(degree)})",
+                technique=f"{lowered(_KINDS[kind])} ({percent(degree)})",
                 augmentation=kind,
                 degree=degree,
                 reference=none.name,
@@ -260,7 +260,7 @@ class _Shop:
             yield replace(
                 made["vae", degree],
                 name=f"vae_over_{rule}:{_whole(degree)}",
-                technique=f"VAE samples over {_lower(_KINDS[rule])} ({percent(degree)})",
+                technique=f"VAE samples over {lowered(_KINDS[rule])} ({percent(degree)})",
                 reference=made[rule, degree].name,
                 subject="vae_over_rule",
                 contrast=True,
@@ -340,7 +340,7 @@ class _Shop:
         for window in (1, 2) if self.full else (1,):
             earlier = replace(every, name=f"window={window}", title=f"{window_title(window)}", window=window)
             yield earlier
-            yield self._sampled(earlier, f"VAE samples, {_lower(window_title(window))}")
+            yield self._sampled(earlier, f"VAE samples, {lowered(window_title(window))}")
 
     def scorers(self) -> Iterator[Variant]:
         own = self.ncf.scorer
@@ -387,7 +387,7 @@ class _Shop:
             plain,
             name=f"{plain.name}+aligned",
             title=f"{plain.title}, aligned",
-            technique=f"alignment of text and photos ({_lower(plain.title)})",
+            technique=f"alignment of text and photos ({lowered(plain.title)})",
             changes={**plain.changes, "alignment": weight},
             reference=plain.name,
             adds=True,
@@ -408,5 +408,6 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _lower(text: str) -> str:
-    return text if text[:2].isupper() else text[:1].lower() + text[1:]
+def lowered(text: str) -> str:
+    """`text` as it stands inside a sentence; one that starts with an abbreviation stays as it is."""
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]

@@ -14,7 +14,7 @@ from fashionrec_assets.evaluation.bootstrap import Interval
 from fashionrec_assets.evaluation.group_plots import Group, Point, bucket_plot
 from fashionrec_assets.evaluation.ncf.diagnosis import SIGNATURES, diagnose
 from fashionrec_assets.evaluation.ncf.drawings import step_plot
-from fashionrec_assets.evaluation.ncf.grid import EXPERIMENTS, Kind, percent, window_title
+from fashionrec_assets.evaluation.ncf.grid import EXPERIMENTS, Kind, lowered, percent, window_title
 from fashionrec_assets.evaluation.ncf.preference import OTHERS
 from fashionrec_assets.evaluation.ncf.report import Figure, NcfReport, Outcome, WindowFacts
 from fashionrec_assets.evaluation.ncf.study import SLICES, Metric
@@ -80,7 +80,7 @@ def off_page() -> Page:
 def _diagnosis(report: NcfReport) -> Section:
     findings = diagnose(report)
     if not findings:
-        signs = listed([title[0].lower() + title[1:] for title in SIGNATURES.values()])
+        signs = listed([lowered(title) for title in SIGNATURES.values()])
         return Section("Diagnosis", points=[f"Nothing found. Looked for: {signs}."])
     points = [
         f"{SIGNATURES[one.signature]}: {one.title}. {one.evidence} Likely cause: {one.cause} What to do: {one.remedy}"
