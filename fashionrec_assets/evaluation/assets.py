@@ -154,8 +154,7 @@ def ranking_report(shop: ShopParam) -> dg.MaterializeResult:
             run,
             rows=count[0],
             ndcg_at_20=table_of(overall.to_dict("records")),
-            report=dg.MetadataValue.md((shop.reports / "ranking.md").read_text("utf-8")),
-            page=dg.MetadataValue.path(page.resolve()),
+            **_published(shop, "ranking"),
         )
 
 
@@ -194,8 +193,7 @@ def ranking_ablations(shop: ShopParam) -> dg.MaterializeResult:
             rows=count[0],
             effects=picture(plot.read_bytes(), "gain in NDCG of each technique") if plot.exists() else None,
             variants=table_of(found.to_dict("records")),
-            report=dg.MetadataValue.md((shop.reports / "ablations.md").read_text("utf-8")),
-            page=dg.MetadataValue.path(page.resolve()),
+            **_published(shop, "ablations"),
         )
 
 
@@ -246,8 +244,7 @@ def ncf_ablations(shop: ShopParam) -> dg.MaterializeResult:
             rows=count[0],
             effects=picture(plot.read_bytes(), "gain in NDCG of VAE samples") if plot.exists() else None,
             techniques=table_of(found.to_dict("records")),
-            report=dg.MetadataValue.md((shop.reports / "ncf_ablations.md").read_text("utf-8")),
-            page=dg.MetadataValue.path(page.resolve()),
+            **_published(shop, "ncf_ablations"),
         )
 
 
@@ -294,9 +291,16 @@ def retrieval_report(shop: ShopParam) -> dg.MaterializeResult:
             worked_examples=picture(examples.read_bytes(), "queries and their five best")
             if examples.exists()
             else None,
-            report=dg.MetadataValue.md((shop.reports / "retrieval.md").read_text("utf-8")),
-            page=dg.MetadataValue.path(page.resolve()),
+            **_published(shop, "retrieval"),
         )
+
+
+def _published(shop: Shop, name: str) -> dict[str, dg.MetadataValue]:
+    """The page `name` of the reports, as text and by its place."""
+    return {
+        "report": dg.MetadataValue.md((shop.reports / f"{name}.md").read_text("utf-8")),
+        "page": dg.MetadataValue.path((shop.reports / f"{name}.html").resolve()),
+    }
 
 
 def _ablate(shop: Shop, run: StageRun) -> Sequence[Mapping[str, object]]:

@@ -127,7 +127,7 @@ class LateFusionRecommender:
                 available[at, hidden[place]] = False
             pairs = pairs_of(self.known, users, available, self.settings)
             # The last bits of a product depend on the batch, and must not decide an order.
-            raw = self.ranker.scores(pairs.values, lift=False)
+            raw = np.round(self.ranker.scores(pairs.values, lift=False), 3)
             scores = np.round(raw + self.ranker.lift(pairs.values), 3)
             chance = self.ranker.calibrated(pairs.owner, raw, pairs.values)[ANY]
             order = np.lexsort((pairs.items, -scores, pairs.owner))

@@ -31,7 +31,7 @@ from fashionrec_assets.storage.warehouse import delete_keys, insert_rows, one_ro
 from fashionrec_assets.towers.reading import SERVED, VECTOR_STORE
 
 HOMEPAGE_STAGE = Stage(
-    "homepage", "user", version="2", key="user_id", reads=("history",), settings=("recommendations",)
+    "homepage", "user", version="3", key="user_id", reads=("history",), settings=("recommendations",)
 )
 SIMILAR_STAGE = Stage(
     "similar_items",

@@ -74,13 +74,6 @@ class RowVae:
         """What the model reads of `rows`."""
         return row_features(rows, content, self.reduction.apply(content))
 
-    def posterior_means(self, features: RowFeatures) -> NDArray[np.float32]:
-        """float32 (n, latent)."""
-        import torch
-
-        with torch.inference_mode():
-            return self.module.encode(*_tensors(features))[0].numpy()
-
     def generate(
         self, features: RowFeatures, *, temperature: float, seed: int
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -55,10 +55,10 @@ class ItemTensors:
         return replace(self, present=present, codes=codes)
 
 
-def small_embedding(rows: int, dim: int) -> nn.Embedding:
+def small_embedding(rows: int, dim: int, *, std: float = 0.1) -> nn.Embedding:
     """An embedding that starts small: content leads until behaviour says otherwise."""
     table = nn.Embedding(rows, dim)
-    nn.init.normal_(table.weight, std=0.1)
+    nn.init.normal_(table.weight, std=std)
     return table
 
 

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from fashionrec_assets.embeddings.clip_losses import contrastive_loss
+
 TEMPERATURE = 0.07
 """Of the alignment loss, as in CLIP (Radford et al. 2021)."""
 
@@ -280,6 +282,5 @@ def alignment_loss(text: Tensor, image: Tensor, both: Tensor) -> Tensor:
     rows = both.nonzero().squeeze(1)
     if len(rows) < 2:
         return text.sum() * 0
-    logits = F.normalize(text[rows], dim=-1) @ F.normalize(image[rows], dim=-1).T / TEMPERATURE
-    own = torch.arange(len(rows), device=logits.device)
-    return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+    scale = text.new_tensor(1 / TEMPERATURE)
+    return contrastive_loss(F.normalize(image[rows], dim=-1), F.normalize(text[rows], dim=-1), scale, rows)

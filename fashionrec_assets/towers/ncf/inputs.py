@@ -44,15 +44,6 @@ class NcfItems:
             raise KeyError(f"no token states for item {str(item_ids[found < 0][0])!r}; materialize text_tokens again")
         return found
 
-    def take(self, rows: NDArray[np.integer]) -> NcfItems:
-        """The items of `rows`, in that order (which the caller keeps sorted)."""
-        return NcfItems(
-            self.item_ids[rows],
-            Tokens(self.text.states[rows], self.text.mask[rows]),
-            Tokens(self.image.states[rows], self.image.mask[rows]),
-            {name: Modality(m.values[rows], m.present[rows]) for name, m in self.pooled.items()},
-        )
-
     @property
     def views(self) -> tuple[str, ...]:
         """The modalities that at least one item has."""

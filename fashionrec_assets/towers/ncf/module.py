@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from fashionrec_assets.towers.item_tower import small_embedding
 from fashionrec_assets.towers.ncf.cross_modal import Fused, TokenTensors, content_encoder
 from fashionrec_assets.towers.ncf.scorers import scorer
 
@@ -89,10 +90,10 @@ class NcfModule(nn.Module):
         apart = shape.fusion == "late" and bool(content_views)
         self.views: tuple[str, ...] = (*content_views, *(("id",) if reads_ids and (apart or not content_views) else ()))
         # The last column is the item's own logit: what is left of it when popularity at the time is known.
-        self.item_ids = small(shape.items + 1, dim + 1)
+        self.item_ids = _short(shape.items + 1, dim + 1)
         self.reads_ids, self.apart = reads_ids, apart
-        self.user_ids = small(shape.users + 1, dim)
-        self.profiles = nn.ModuleDict({name: small(size + 1, dim) for name, size in shape.profiles.items()})
+        self.user_ids = _short(shape.users + 1, dim)
+        self.profiles = nn.ModuleDict({name: _short(size + 1, dim) for name, size in shape.profiles.items()})
         self.avatar = nn.Linear(shape.avatar, dim) if shape.avatar else None
         self.taste = nn.ModuleList([nn.Linear(dim, dim) for _ in self.views])
         for layer in self.taste:
@@ -166,8 +167,6 @@ class NcfModule(nn.Module):
         return (self.scorer.pairs(users * width, views * width) * self.shares(present)).sum(dim=1)
 
 
-def small(rows: int, dim: int) -> nn.Embedding:
-    """An embedding that starts small: content leads until behaviour says otherwise."""
-    table = nn.Embedding(rows, dim)
-    nn.init.normal_(table.weight, std=0.1 / dim**0.5)
-    return table
+def _short(rows: int, dim: int) -> nn.Embedding:
+    """An embedding next to nothing beside content, whose vectors have length 1."""
+    return small_embedding(rows, dim, std=0.1 / dim**0.5)
