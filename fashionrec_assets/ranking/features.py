@@ -78,6 +78,18 @@ def pairs_of(
     """The candidates of `users` among what is `available` (len(users), n_items) to each, with their features."""
     scores = Scores.of(known, users)
     owner, item = retrieve(known, users, scores, available, settings)
+    return Pairs(owner, item, values_of(known, users, scores, owner, item))
+
+
+def values_of(
+    known: Knowledge,
+    users: NDArray[np.int32],
+    scores: Scores,
+    owner: NDArray[np.int64],
+    item: NDArray[np.int64],
+) -> NDArray[np.float32]:
+    """float32 (p, len(NAMES)): the features of the pairs (`owner`, `item`), which are all the candidates of `users`
+    and sorted by owner: some features are places among them."""
     columns: dict[str, NDArray[np.floating] | NDArray[np.bool_]] = {
         "item_knn": scores.knn[owner, item],
         "item_knn_cosine": scores.cosine_knn[owner, item],
@@ -102,7 +114,7 @@ def pairs_of(
     for at, name in enumerate(NAMES):
         if name in columns:
             values[:, at] = columns[name]
-    return Pairs(owner, item, values)
+    return values
 
 
 def _of_items(known: Knowledge, item: NDArray[np.int64]) -> dict[str, NDArray[np.floating] | NDArray[np.bool_]]:

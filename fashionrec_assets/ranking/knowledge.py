@@ -18,9 +18,9 @@ from scipy import sparse
 
 from fashionrec_assets.catalog.event_log import EventLog
 from fashionrec_assets.index.vectors_index import ItemIndex, build, unit_rows
-from fashionrec_assets.ranking.sources.interactions import interaction_matrix
+from fashionrec_assets.ranking.sources.interactions import interaction_matrix, weakest
 from fashionrec_assets.ranking.sources.item_knn import ItemKnn, neighbours_for
-from fashionrec_assets.ranking.sources.tfidf import TfIdf
+from fashionrec_assets.ranking.sources.tfidf import TfIdf, recent_items
 from fashionrec_assets.settings import IndexSettings
 from fashionrec_assets.towers.artifact import TwoTower
 from fashionrec_assets.towers.features import ItemFeatures, UserProfiles
@@ -55,6 +55,10 @@ class Group:
     codes: NDArray[np.int64]
     knn: ItemKnn
     people: NDArray[np.float32]
+
+    def of_people(self, log: EventLog, unit: float) -> Group:
+        """The same groups and similarities with the histories of other people, over the same items."""
+        return replace(self, knn=replace(self.knn, matrix=interaction_matrix(_grouped(log, self.codes), unit=unit)))
 
 
 @dataclass(frozen=True)
@@ -115,12 +119,7 @@ class Knowledge:
         if not np.array_equal(features.item_ids, log.item_ids):
             raise ValueError("features must be those of the log's items, in the same order")
         n = log.n_items
-        matrix = interaction_matrix(log)
-        matrix.data[:] = 1
-        last_seen = np.full(log.n_users, np.iinfo(np.int64).min)
-        np.maximum.at(last_seen, log.users, log.times)
-        newest = interaction_matrix(log.select(log.times > last_seen[log.users] - DAY))
-        newest.data[:] = 1
+        matrix, newest, last_seen = _histories(log)
         people = np.asarray(matrix.sum(axis=0), dtype=np.float32).ravel()
         recent = np.stack([_events(log.between(as_of - days * DAY, as_of), n) for days in WINDOWS])
         categories = {
@@ -150,6 +149,45 @@ class Knowledge:
             types=_group(log, categories.get("product_type"), exponent=0.5, shrink=50.0),
             tower=None if tower is None else _tower(tower, log, features, as_of, profiles, built, index, seed),
         )
+
+    def of_people(self, log: EventLog, rows: NDArray[np.int64]) -> Knowledge:
+        """What is known of items stays; the people are those of `log`, which is over the same items.
+
+        `rows` int64 (log.n_users,): the user of this knowledge whose profile each of them has.
+        """
+        matrix, newest, last_seen = _histories(log)
+        offsets, items = recent_items(log, HISTORY)
+        # A few people may show none of the weakest behaviour; what they do show must not weigh less for it.
+        unit = weakest(self.log)
+        weighted = interaction_matrix(log, unit=unit)
+        tower = self.tower
+        if tower is not None:
+            profiles = None if tower.users.profiles is None else tower.users.profiles.take(rows)
+            tower = replace(tower, users=tower.users.of_people(log, profiles))
+        return replace(
+            self,
+            log=log,
+            matrix=matrix,
+            newest=newest,
+            last_seen=last_seen,
+            knn=replace(self.knn, matrix=weighted),
+            cosine_knn=replace(self.cosine_knn, matrix=weighted),
+            tfidf=replace(self.tfidf, offsets=offsets, items=items),
+            families=self.families.of_people(log, unit),
+            types=self.types.of_people(log, unit),
+            tower=tower,
+        )
+
+
+def _histories(log: EventLog) -> tuple[sparse.csr_array, sparse.csr_array, NDArray[np.int64]]:
+    """Who touched what, the same of each user's last day, both ones, and when each user came last."""
+    last_seen = np.full(log.n_users, np.iinfo(np.int64).min)
+    np.maximum.at(last_seen, log.users, log.times)
+    matrix = interaction_matrix(log)
+    newest = interaction_matrix(log.select(log.times > last_seen[log.users] - DAY))
+    matrix.data[:] = 1
+    newest.data[:] = 1
+    return matrix, newest, last_seen
 
 
 def _tower(
@@ -200,9 +238,14 @@ def _group(log: EventLog, codes: NDArray[np.int64] | None, *, exponent: float, s
     codes = codes.copy()
     codes[loose] = codes.max(initial=0) + 1 + np.arange(len(loose))
     codes = np.unique(codes, return_inverse=True)[1].astype(np.int64)
-    width = len(str(log.n_items))
-    names: Sequence[str] = [f"{code:0{width}d}" for code in range(int(codes.max(initial=-1)) + 1)]
-    grouped = replace(log, item_ids=np.asarray(names, np.str_), items=codes[log.items].astype(np.int32))
-    knn = ItemKnn.fit(grouped, exponent=exponent, shrink=shrink, neighbours=neighbours_for(len(names), None))
+    grouped = _grouped(log, codes)
+    knn = ItemKnn.fit(grouped, exponent=exponent, shrink=shrink, neighbours=neighbours_for(grouped.n_items, None))
     touched = sparse.csr_array(knn.matrix > 0)
     return Group(codes, knn, np.asarray(touched.sum(axis=0), dtype=np.float32).ravel())
+
+
+def _grouped(log: EventLog, codes: NDArray[np.int64]) -> EventLog:
+    """The log with groups in the place of items: the item in row r has the group `codes[r]`."""
+    width = len(str(log.n_items))
+    names: Sequence[str] = [f"{code:0{width}d}" for code in range(int(codes.max(initial=-1)) + 1)]
+    return replace(log, item_ids=np.asarray(names, np.str_), items=codes[log.items].astype(np.int32))

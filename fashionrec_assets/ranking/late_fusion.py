@@ -9,7 +9,8 @@ are much higher than they will be tomorrow, and a ranker that saw those would tr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +83,24 @@ def lists_of(
     )
 
 
+@dataclass(frozen=True)
+class RankedBlock:
+    """The candidates of b users, best first: p pairs, sorted by owner.
+
+    `users` int64 (b,): rows of the log. `owner` int64 (p,): positions in `users`, ascending. `items` int64 (p,): item
+    rows. `scores` float32 (p,): what the order follows, lifts of new items included, to three digits. `chances` float32
+    (p,): the calibrated probability that the user, coming back, turns to the item. `values` float32 (p, features): what
+    the ranker read of each.
+    """
+
+    users: NDArray[np.int64]
+    owner: NDArray[np.int64]
+    items: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    chances: NDArray[np.float32]
+    values: NDArray[np.float32]
+
+
 class LateFusionRecommender:
     """Candidates of all sources, ranked by the learned ranker. What is no candidate gets -inf.
 
@@ -109,17 +128,12 @@ class LateFusionRecommender:
             scores[unknown] = self._unknown(user_rows[unknown])
         return scores
 
-    def rank(
-        self, user_rows: NDArray[np.int64], hidden: Sequence[NDArray[np.int64]], size: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Item rows int64 (u, size), best first and -1 where there are no more, and float32 (u, size): the calibrated
-        probability that the user turns to the item, -inf where there is none.
+    def ranked(self, user_rows: NDArray[np.int64], hidden: Sequence[NDArray[np.int64]]) -> Iterator[RankedBlock]:
+        """All candidates of each of `user_rows` (u,), some users at a time, in their order.
 
         `hidden`: for each user the item rows they are not shown. Users must have a history.
         """
         n = self.known.log.n_items
-        rows = np.full((len(user_rows), size), -1, np.int64)
-        chances = np.full((len(user_rows), size), -np.inf, np.float32)
         for places in self._blocks(user_rows, everyone=True):
             users = np.asarray(user_rows[places], np.int32)
             available = np.ones((len(users), n), bool)
@@ -129,14 +143,31 @@ class LateFusionRecommender:
             # The last bits of a product depend on the batch, and must not decide an order.
             raw = np.round(self.ranker.scores(pairs.values, lift=False), 3)
             scores = np.round(raw + self.ranker.lift(pairs.values), 3)
-            chance = self.ranker.calibrated(pairs.owner, raw, pairs.values)[ANY]
+            chances = np.round(self.ranker.calibrated(pairs.owner, raw, pairs.values)[ANY], 6)
             order = np.lexsort((pairs.items, -scores, pairs.owner))
-            owner = pairs.owner[order]
-            rank = np.arange(len(owner)) - np.searchsorted(owner, owner)
-            listed = rank < size
-            owner, rank, order = owner[listed], rank[listed], order[listed]
-            rows[places[owner], rank] = pairs.items[order]
-            chances[places[owner], rank] = np.round(chance[order], 6)
+            yield RankedBlock(
+                users=np.asarray(user_rows[places], np.int64),
+                owner=pairs.owner[order],
+                items=pairs.items[order],
+                scores=scores[order],
+                chances=chances[order],
+                values=pairs.values[order],
+            )
+
+    def rank(
+        self, user_rows: NDArray[np.int64], hidden: Sequence[NDArray[np.int64]], size: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Item rows int64 (u, size), best first and -1 where there are no more, and float32 (u, size): the calibrated
+        probability that the user turns to the item, -inf where there is none. See `ranked`."""
+        rows = np.full((len(user_rows), size), -1, np.int64)
+        chances = np.full((len(user_rows), size), -np.inf, np.float32)
+        done = 0
+        for block in self.ranked(user_rows, hidden):
+            place = np.arange(len(block.owner)) - np.searchsorted(block.owner, block.owner)
+            listed = place < size
+            rows[done + block.owner[listed], place[listed]] = block.items[listed]
+            chances[done + block.owner[listed], place[listed]] = block.chances[listed]
+            done += len(block.users)
         return rows, chances
 
     def probabilities(self, user_rows: NDArray[np.int32]) -> tuple[Pairs, dict[str, NDArray[np.float32]]]:

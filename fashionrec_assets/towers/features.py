@@ -142,6 +142,11 @@ class UserProfiles:
         }
         return cls(columns, avatar)
 
+    def take(self, rows: NDArray[np.int64]) -> UserProfiles:
+        """The profiles of `rows` (m,), which may repeat, in that order."""
+        avatar = None if self.avatar is None else Modality(self.avatar.values[rows], self.avatar.present[rows])
+        return UserProfiles({name: values[rows] for name, values in self.columns.items()}, avatar)
+
 
 def price_edges(prices: NDArray[np.float64]) -> NDArray[np.float64]:
     """Inner quantiles of the known `prices` (n,): edges of up to `PRICE_BUCKETS` buckets. Empty if none is known."""

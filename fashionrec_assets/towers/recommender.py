@@ -6,6 +6,8 @@ approximate search.
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,6 +37,12 @@ class TwoTowerRecommender:
     ) -> None:
         self.model, self.log, self.as_of, self.profiles = model, log, as_of, profiles
         self.item_vectors = model.item_vectors(features.take(features.rows(log.item_ids)))
+
+    def of_people(self, log: EventLog, profiles: UserProfiles | None) -> TwoTowerRecommender:
+        """The same model and item vectors for the users of another log, with the same items."""
+        other = copy(self)
+        other.log, other.profiles = log, profiles
+        return other
 
     def user_vectors(self, user_rows: NDArray[np.integer]) -> NDArray[np.float32]:
         """float32 (len(user_rows), dim), as of the moment of recommending."""

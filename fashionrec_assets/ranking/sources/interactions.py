@@ -18,16 +18,21 @@ BEHAVIOUR_WEIGHTS: Mapping[str, float] = MappingProxyType({"pv": 1.0, "fav": 2.0
 """How much a behaviour says about taste, in the order of the funnel; only the ratios matter."""
 
 
-def interaction_matrix(log: EventLog, weights: Mapping[str, float] = BEHAVIOUR_WEIGHTS) -> sparse.csr_array:
+def weakest(log: EventLog, weights: Mapping[str, float] = BEHAVIOUR_WEIGHTS) -> float:
+    """The weight of the weakest behaviour that the log has; 1 for an empty one."""
+    return min((weights[BEHAVIOURS[at]] for at in np.unique(log.behaviours).tolist()), default=1.0)
+
+
+def interaction_matrix(
+    log: EventLog, weights: Mapping[str, float] = BEHAVIOUR_WEIGHTS, *, unit: float | None = None
+) -> sparse.csr_array:
     """float32 (n_users, n_items): the weight of the deepest behaviour a user showed for an item, 0 for none.
 
-    Weights are relative to the weakest behaviour the log has, so a log of purchases alone gives zeros and ones. A user
-    who viewed an item ten times counts once: repeated views are mostly one visit.
+    Weights are relative to `unit`: None takes the weakest behaviour the log has, so a log of purchases alone gives
+    zeros and ones. A user who viewed an item ten times counts once: repeated views are mostly one visit.
     """
     table = np.asarray([weights[behaviour] for behaviour in BEHAVIOURS], dtype=np.float32)
-    strength = table[log.behaviours]
-    if len(strength):
-        strength = strength / strength.min()
+    strength = table[log.behaviours] / np.float32(weakest(log, weights) if unit is None else unit)
     keys = log.users.astype(np.int64) * log.n_items + log.items
     pairs, inverse = np.unique(keys, return_inverse=True)
     deepest = np.zeros(len(pairs), dtype=np.float32)

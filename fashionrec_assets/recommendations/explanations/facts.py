@@ -1,0 +1,128 @@
+"""What a recommendation rests on: facts that a text about it may state, and nothing else.
+
+Belongs here: the form of a fact and of a piece of evidence, the same for every product, and their Arrow and DuckDB
+types. Does not belong here: finding facts (`homepage_facts.py` and the rooms of the other products), wording them.
+
+Every field of a fact can be looked up again in the warehouse, except `weight`, which is the model's. What the fields
+hold, by kind:
+
+- `history`: the user did `what` (a behaviour, the furthest on that item) with `item`, called `value`, last at `at`
+  (UTC). `number` people turned to both that item and the one recommended, of `base` people who turned to that item.
+- `shared`: the attribute `what` of the item is `value`, as it is on `number` of the `base` different items that the
+  user has turned to.
+- `attribute`: the attribute `what` of the item is `value`.
+- `look`, `wording`: the photos (descriptions) of `item`, called `value`, and of the recommended item have the cosine
+  `number`. `what` is the user's furthest behaviour on `item`, or "anchor" where `item` is what the list is about.
+- `price`: the item costs `number`; the median price of the items that the user has turned to is `base` (null: none).
+- `popularity`: `number` people turned to the item in the last `base` days of the log.
+- `new`: the item is on sale since `at`, `number` days before the end of the log; `base` people have turned to it.
+- `pairing`: `number` people (`what` = "people") or baskets ("baskets") had both the item and `item`, called `value`, of
+  `base` that had `item`.
+- `kinds`: items of the types `what` and `value` were had together in `number` baskets; `base` would be expected if
+  types met by chance.
+- `style`: the item belongs to the style `value` (its name; `what` is its id), as do `number` of the `base` different
+  items that the user has turned to.
+- `asked`: the query asked for `value` as `what` (an attribute, or `price_below`, `price_above` with the limit in
+  `number`); `base` is the item's price where a price was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, fields
+from datetime import datetime
+from typing import Literal, get_args
+
+import pyarrow as pa
+
+Kind = Literal[
+    "history",
+    "shared",
+    "attribute",
+    "look",
+    "wording",
+    "price",
+    "popularity",
+    "new",
+    "pairing",
+    "kinds",
+    "style",
+    "asked",
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+Surface = Literal["homepage", "outfit", "style", "assistant"]
+SURFACES: tuple[Surface, ...] = get_args(Surface)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One fact; see the module's docstring for what the fields of each kind hold.
+
+    `id` is unique within its evidence ("f1", "f2", …, in the order of weight). `weight`: by how much the score of the
+    ranking model, in natural log units, falls when what the fact tells of is taken away; 0 where the model does not
+    read it, or nobody asked.
+    """
+
+    id: str
+    kind: Kind
+    what: str = ""
+    value: str = ""
+    item: str | None = None
+    at: datetime | None = None
+    number: float | None = None
+    base: float | None = None
+    weight: float = 0.0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of one recommendation: of `item_id`, called `name`, to `subject` (a user id; for outfits and
+    similar items the anchor's item id)."""
+
+    surface: Surface
+    subject: str
+    item_id: str
+    name: str
+    facts: tuple[Fact, ...]
+
+    def fact(self, fact_id: str) -> Fact | None:
+        """The fact called `fact_id`, None if there is none."""
+        return next((one for one in self.facts if one.id == fact_id), None)
+
+
+FACT_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(Fact))
+
+FACTS_SQL = (
+    "STRUCT(id VARCHAR, kind VARCHAR, what VARCHAR, \"value\" VARCHAR, item VARCHAR, \"at\" TIMESTAMP, "
+    "number DOUBLE, base DOUBLE, weight DOUBLE)[]"
+)
+"""The DuckDB type of a column of facts."""
+
+FACTS_ARROW = pa.list_(
+    pa.struct(
+        [
+            pa.field("id", pa.string()),
+            pa.field("kind", pa.string()),
+            pa.field("what", pa.string()),
+            pa.field("value", pa.string()),
+            pa.field("item", pa.string()),
+            pa.field("at", pa.timestamp("us")),
+            pa.field("number", pa.float64()),
+            pa.field("base", pa.float64()),
+            pa.field("weight", pa.float64()),
+        ]
+    )
+)
+"""Its Arrow type."""
+
+
+def facts_array(facts: Iterable[Sequence[Fact]]) -> pa.Array:
+    """A column of `FACTS_ARROW`, a list for each of `facts`."""
+    rows = [[dict(zip(FACT_FIELDS, astuple(one), strict=True)) for one in each] for each in facts]
+    return pa.array(rows, FACTS_ARROW)
+
+
+def facts_of(cell: Sequence[dict[str, object]] | None) -> tuple[Fact, ...]:
+    """The facts in one cell of such a column, as DuckDB and Arrow give it to Python."""
+    return tuple(Fact(**one) for one in cell or ())  # pyright: ignore[reportArgumentType]
