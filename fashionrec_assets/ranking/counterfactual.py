@@ -234,7 +234,7 @@ def _vectors_without(
     if known.tower is None:
         return None
     variants = np.arange(len(users))
-    profiles = known.tower.users.profiles
+    profiles = known.profiles
     people = known.tower.users.of_people(
         histories_without(known.log, users, variants, items), None if profiles is None else profiles.take(users)
     )

@@ -69,7 +69,7 @@ class Knowledge:
     `people` float32 (n_items,): how many touched an item; `recent` (len(WINDOWS), n_items): events of the last days.
     `warm` bool (n_items,). `shelf_days` float32 (n_items,): days since launch, or since the first event; -1 unknown.
     `text`, `image`: unit rows or zeros. `categories`: name -> codes int64 (n_items,), 0 is unknown. `last_seen` int64
-    (n_users,): the time of the last event.
+    (n_users,): the time of the last event. `profiles`: of the users, where there are any.
     """
 
     log: EventLog
@@ -92,6 +92,7 @@ class Knowledge:
     families: Group
     types: Group
     tower: Tower | None
+    profiles: UserProfiles | None
 
     @classmethod
     def of(
@@ -148,6 +149,7 @@ class Knowledge:
             families=_group(log, categories.get("family_id"), exponent=0.2, shrink=10.0),
             types=_group(log, categories.get("product_type"), exponent=0.5, shrink=50.0),
             tower=None if tower is None else _tower(tower, log, features, as_of, profiles, built, index, seed),
+            profiles=profiles,
         )
 
     def of_people(self, log: EventLog, rows: NDArray[np.int64]) -> Knowledge:
@@ -160,9 +162,8 @@ class Knowledge:
         # A few people may show none of the weakest behaviour; what they do show must not weigh less for it.
         unit = weakest(self.log)
         weighted = interaction_matrix(log, unit=unit)
-        tower = self.tower
+        tower, profiles = self.tower, None if self.profiles is None else self.profiles.take(rows)
         if tower is not None:
-            profiles = None if tower.users.profiles is None else tower.users.profiles.take(rows)
             tower = replace(tower, users=tower.users.of_people(log, profiles))
         return replace(
             self,
@@ -176,6 +177,7 @@ class Knowledge:
             families=self.families.of_people(log, unit),
             types=self.types.of_people(log, unit),
             tower=tower,
+            profiles=profiles,
         )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from fashionrec_assets.catalog.ranking_task import RankingTask
 from fashionrec_assets.ranking.features import NAMES, Pairs, pairs_of
 from fashionrec_assets.ranking.knowledge import DAY, Knowledge
 from fashionrec_assets.ranking.ranker import ANY, Lists, Ranker
-from fashionrec_assets.ranking.sources.popularity import Popularity
+from fashionrec_assets.ranking.sources.profile_popularity import ProfilePopularity
 from fashionrec_assets.settings import RankingSettings
 
 BLOCK_BYTES = 256 << 20
@@ -104,8 +105,8 @@ class RankedBlock:
 class LateFusionRecommender:
     """Candidates of all sources, ranked by the learned ranker. What is no candidate gets -inf.
 
-    Users without a history get what was popular on the last day, as on the homepage: the ranker never learned from such
-    users.
+    Users without a history get what was popular on the last day, among people like them where they have a profile: the
+    ranker never learned from such users.
     """
 
     def __init__(
@@ -197,4 +198,11 @@ class LateFusionRecommender:
         return ~self.known.matrix[user_rows].toarray().astype(bool)
 
     def _unknown(self, user_rows: NDArray[np.int32]) -> NDArray[np.float32]:
-        return Popularity.fit_recent(self.known.log, cut=self.known.as_of, days=1).score(user_rows)
+        return self.strangers.score(user_rows)
+
+    @cached_property
+    def strangers(self) -> ProfilePopularity:
+        """What ranks for users without a history."""
+        known = self.known
+        columns = {} if known.profiles is None else known.profiles.columns
+        return ProfilePopularity.fit(known.log, columns, cut=known.as_of, days=1)
