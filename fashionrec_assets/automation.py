@@ -14,7 +14,7 @@ _EVERYTHING = dg.AssetSelection.all()
 
 observe_raw = dg.define_asset_job(
     "observe_raw",
-    selection=dg.AssetSelection.assets("raw_items", "raw_events", "raw_users", "raw_images"),
+    selection=dg.AssetSelection.assets("raw_items", "raw_events", "raw_users", "raw_feedback", "raw_images"),
     description="Look at the raw files: their digest becomes the data version of the raw sources.",
 )
 daily_refresh = dg.define_asset_job(

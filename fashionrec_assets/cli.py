@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 from pydantic import ValidationError
@@ -151,25 +151,69 @@ def ui(
 
 
 @app.command()
-def recommend(user: str, home: HomeOption = None, k: Annotated[int, typer.Option("-k", min=1)] = 10) -> None:
-    """The homepage of USER, with the reason for each row; an unknown user gets what is popular now."""
+def recommend(
+    user: str,
+    home: HomeOption = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="Items of each shelf at the most.")] = 10,
+) -> None:
+    """The homepage of USER, shelf by shelf, with an explanation of each row; an unknown user gets what is popular."""
     from fashionrec_assets.definitions import open_shop
     from fashionrec_assets.recommendations.serving import homepage_of
 
     settings = _settings(home=home)
     rows = _answer(lambda: homepage_of(open_shop(settings).warehouse, user, k))
-    _print_rows(f"For {user}", rows, ("rank", "item_id", "title", "price", "score", "reason"))
+    console.print(f"[bold]The page of {escape(user)}[/]")
+    for title in dict.fromkeys(row["shelf_title"] for row in rows):
+        on_shelf = [row for row in rows if row["shelf_title"] == title]
+        _print_rows(title, on_shelf, ("rank", "item_id", "title", "price", "score", "explanation"))
 
 
 @app.command()
-def similar(item: str, home: HomeOption = None, k: Annotated[int, typer.Option("-k", min=1)] = 10) -> None:
-    """Items that look and read like ITEM."""
+def similar(
+    item: str,
+    home: HomeOption = None,
+    k: Annotated[int, typer.Option("-k", min=1)] = 10,
+    by: Annotated[Literal["both", "image", "text"], typer.Option(help="What is compared.")] = "both",
+) -> None:
+    """Items that look like ITEM, read like it, or both."""
     from fashionrec_assets.definitions import open_shop
     from fashionrec_assets.recommendations.serving import similar_to
 
     settings = _settings(home=home)
-    rows = _answer(lambda: similar_to(open_shop(settings).warehouse, item, k))
-    _print_rows(f"Similar to {item}", rows, ("rank", "item_id", "title", "price", "score"))
+    rows = _answer(lambda: similar_to(open_shop(settings).warehouse, item, k, by))
+    columns = ("rank", "item_id", "title", "price", "score", "image_similarity", "text_similarity")
+    _print_rows(f"Similar to {item} by {by}", rows, columns)
+
+
+@app.command()
+def ask(
+    query: Annotated[str | None, typer.Argument(help="What you look for; without it, a conversation begins.")] = None,
+    user: Annotated[str | None, typer.Option("--user", help="Whose taste counts, and whose purchases do not.")] = None,
+    home: HomeOption = None,
+    k: Annotated[int | None, typer.Option("-k", min=1)] = None,
+) -> None:
+    """Items for what you say in your own words, each with the reason; follow-ups when no QUERY is given."""
+    from fashionrec_assets.recommendations.assistant.printing import answer_lines
+    from fashionrec_assets.recommendations.assistant.stylist import Stylist
+    from fashionrec_assets.resources.shop import Shop
+    from fashionrec_assets.schema import TABLES
+
+    # Not by `definitions.open_shop`: an answer should not wait for every asset to be imported.
+    talk = Stylist.of(Shop(_settings(home=home), TABLES)).conversation(user, k)
+    try:
+        if query is not None:
+            lines = [query]
+        else:
+            console.print(
+                'What are you looking for? Then, for example: "cheaper", "in blue instead", "like the second".'
+            )
+            lines = (line.strip() for line in sys.stdin)
+        for line in lines:
+            if line:
+                for part in answer_lines(talk.ask(line)):
+                    console.print(part, soft_wrap=True, highlight=False)
+    except LookupError as error:
+        _fail(str(error.args[0]))
 
 
 @app.command()

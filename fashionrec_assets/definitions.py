@@ -19,12 +19,30 @@ from fashionrec_assets.embeddings import assets as embedding_assets
 from fashionrec_assets.embeddings import checks as embedding_checks
 from fashionrec_assets.evaluation import assets as evaluation_assets
 from fashionrec_assets.evaluation import checks as evaluation_checks
+from fashionrec_assets.evaluation.assistant import assets as assistant_report_assets
+from fashionrec_assets.evaluation.assistant import checks as assistant_report_checks
+from fashionrec_assets.evaluation.discovery import assets as discovery_assets
+from fashionrec_assets.evaluation.discovery import checks as discovery_checks
+from fashionrec_assets.evaluation.explanations import assets as explanation_report_assets
+from fashionrec_assets.evaluation.explanations import checks as explanation_report_checks
+from fashionrec_assets.evaluation.outfits import assets as outfit_report_assets
+from fashionrec_assets.evaluation.outfits import checks as outfit_report_checks
 from fashionrec_assets.index import assets as index_assets
 from fashionrec_assets.index import checks as index_checks
+from fashionrec_assets.lookbook import assets as lookbook_assets
+from fashionrec_assets.lookbook import checks as lookbook_checks
 from fashionrec_assets.ranking import assets as ranking_assets
 from fashionrec_assets.ranking import checks as ranking_checks
 from fashionrec_assets.recommendations import assets as recommendation_assets
 from fashionrec_assets.recommendations import checks as recommendation_checks
+from fashionrec_assets.recommendations.explanations import assets as explanation_assets
+from fashionrec_assets.recommendations.explanations import checks as explanation_checks
+from fashionrec_assets.recommendations.feedback import assets as answer_assets
+from fashionrec_assets.recommendations.feedback import checks as answer_checks
+from fashionrec_assets.recommendations.outfits import assets as outfit_assets
+from fashionrec_assets.recommendations.outfits import checks as outfit_checks
+from fashionrec_assets.recommendations.styles import assets as style_assets
+from fashionrec_assets.recommendations.styles import checks as style_checks
 from fashionrec_assets.resources.shop import Reporter, Shop
 from fashionrec_assets.schema import TABLES
 from fashionrec_assets.settings import Settings
@@ -46,7 +64,16 @@ ASSET_MODULES = (
     index_assets,
     ranking_assets,
     recommendation_assets,
+    style_assets,
+    outfit_assets,
+    explanation_assets,
+    answer_assets,
     evaluation_assets,
+    assistant_report_assets,
+    discovery_assets,
+    outfit_report_assets,
+    explanation_report_assets,
+    lookbook_assets,
 )
 CHECK_MODULES = (
     catalog_checks,
@@ -59,7 +86,16 @@ CHECK_MODULES = (
     index_checks,
     ranking_checks,
     recommendation_checks,
+    style_checks,
+    outfit_checks,
+    explanation_checks,
+    answer_checks,
     evaluation_checks,
+    assistant_report_checks,
+    discovery_checks,
+    outfit_report_checks,
+    explanation_report_checks,
+    lookbook_checks,
 )
 
 

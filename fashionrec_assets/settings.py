@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -33,6 +33,43 @@ class Section(BaseModel):
     """A branch of the tree: immutable, and an unknown name is an error rather than a silent no-op."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelCallSettings(Section):
+    """How a language model behind any OpenAI-compatible endpoint is called, where `provider` is `openai`."""
+
+    section: ClassVar[str] = ""
+    """The branch of the tree, as environment variables name it."""
+
+    model: str | None = Field(default=None, description="`openai`: the model's name at the endpoint; required")
+    max_output_tokens: int = Field(default=800, ge=64, description="`openai`: of one answer, reasoning included")
+    temperature: float | None = Field(default=None, ge=0, le=2, description="`openai`: None leaves it to the model")
+    output_limit_name: Literal["max_completion_tokens", "max_tokens"] = Field(
+        default="max_completion_tokens", description="`openai`: what the endpoint calls the limit of an answer"
+    )
+    call_timeout_s: float = Field(default=60.0, gt=0, description="`openai`: seconds for one call")
+    max_attempts: int = Field(default=5, ge=1, description="`openai`: attempts of one call")
+    backoff_s: float = Field(default=1.0, gt=0, description="`openai`: scale of the exponential backoff, with jitter")
+    longest_wait_s: float = Field(
+        default=120.0, gt=0, description="`openai`: a server that asks for a longer pause ends the calls of this run"
+    )
+    give_up_after: int = Field(
+        default=20, ge=1, description="`openai`: so many failed calls in a row end the calls of this run"
+    )
+    price_in: float | None = Field(default=None, ge=0, description="`openai`: currency per million tokens read")
+    price_out: float | None = Field(default=None, ge=0, description="`openai`: currency per million tokens written")
+    budget: float | None = Field(
+        default=None, ge=0, description="`openai`: most that one run may cost, in the prices' currency; None: no cap"
+    )
+    token_cap: int | None = Field(default=None, ge=0, description="`openai`: most tokens of one run; None: no cap")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if getattr(self, "provider", None) == "openai" and not self.model:
+            raise ValueError(f"provider openai needs the model's name: set FASHIONREC_{self.section}__MODEL")
+        if self.budget is not None and (self.price_in is None or self.price_out is None):
+            raise ValueError(f"a budget needs both prices: set FASHIONREC_{self.section}__PRICE_IN and __PRICE_OUT")
+        return self
 
 
 class StorageSettings(Section):
@@ -93,41 +130,22 @@ class CropSettings(Section):
     )
 
 
-class DescriptionSettings(Section):
+class DescriptionSettings(ModelCallSettings):
+    section: ClassVar[str] = "DESCRIPTIONS"
+
     provider: Literal["deterministic", "openai"] = Field(
         default="deterministic",
         description="`openai`: a language model behind any OpenAI-compatible endpoint (OPENAI_BASE_URL, "
         "OPENAI_API_KEY); no preset chooses it: it costs money and sends catalog texts and photos to that endpoint",
     )
     max_chars: int = Field(default=400, ge=40)
-    model: str | None = Field(default=None, description="`openai`: the model's name at the endpoint; required")
     prompts: str = Field(default="v1", description="`openai`: version of the packaged prompts, or a folder of your own")
     max_rounds: int = Field(default=5, ge=1, description="`openai`: drafts and judgements of one item at the most")
     send_photo: bool | Literal["auto"] = Field(
         default="auto", description="`openai`: send the crop of the photo; auto: unless the endpoint refuses images"
     )
-    max_output_tokens: int = Field(default=1_500, ge=64, description="`openai`: of one answer, reasoning included")
-    temperature: float | None = Field(default=None, ge=0, le=2, description="`openai`: None leaves it to the model")
-    output_limit_name: Literal["max_completion_tokens", "max_tokens"] = Field(
-        default="max_completion_tokens", description="`openai`: what the endpoint calls the limit of an answer"
-    )
     concurrency: int = Field(default=8, ge=1, description="`openai`: items asked about at the same time")
-    call_timeout_s: float = Field(default=60.0, gt=0, description="`openai`: seconds for one call")
     timeout_s: float = Field(default=300.0, gt=0, description="`openai`: seconds for one item, with retries and waits")
-    max_attempts: int = Field(default=5, ge=1, description="`openai`: attempts of one call")
-    backoff_s: float = Field(default=1.0, gt=0, description="`openai`: scale of the exponential backoff, with jitter")
-    longest_wait_s: float = Field(
-        default=120.0, gt=0, description="`openai`: a server that asks for a longer pause ends the calls of this run"
-    )
-    give_up_after: int = Field(
-        default=20, ge=1, description="`openai`: so many failed calls in a row end the calls of this run"
-    )
-    price_in: float | None = Field(default=None, ge=0, description="`openai`: currency per million tokens read")
-    price_out: float | None = Field(default=None, ge=0, description="`openai`: currency per million tokens written")
-    budget: float | None = Field(
-        default=None, ge=0, description="`openai`: most that one run may cost, in the prices' currency; None: no cap"
-    )
-    token_cap: int | None = Field(default=None, ge=0, description="`openai`: most tokens of one run; None: no cap")
     image_tokens: int = Field(default=3_000, ge=0, description="`openai`: most tokens that a photo counts as")
     batch_api: Literal["never", "auto", "always"] = Field(
         default="auto", description="`openai`: auto: from `batch_min_items` items on, if the endpoint has a Batch API"
@@ -137,14 +155,7 @@ class DescriptionSettings(Section):
         default=10_000, ge=1, le=50_000, description="`openai`: items in one batch at the most; endpoints have limits"
     )
     batch_price_share: float = Field(default=0.5, ge=0, le=1, description="`openai`: share of the prices in a batch")
-
-    @model_validator(mode="after")
-    def _complete(self) -> DescriptionSettings:
-        if self.provider == "openai" and not self.model:
-            raise ValueError("provider openai needs the model's name: set FASHIONREC_DESCRIPTIONS__MODEL")
-        if self.budget is not None and (self.price_in is None or self.price_out is None):
-            raise ValueError("a budget needs both prices: set FASHIONREC_DESCRIPTIONS__PRICE_IN and __PRICE_OUT")
-        return self
+    max_output_tokens: int = Field(default=1_500, ge=64, description="`openai`: of one answer, reasoning included")
 
 
 class ClipSettings(Section):
@@ -467,17 +478,15 @@ class RankingSettings(Section):
 
 
 class RecommendationSettings(Section):
-    homepage_size: int = Field(default=20, ge=1)
+    homepage_size: int = Field(default=20, ge=1, description="items of the row `for you`")
+    shelf_size: int = Field(default=8, ge=0, description="items of each further row at the most; 0: no further rows")
+    shelf_least: int = Field(default=3, ge=1, description="a further row with fewer items is left out")
+    diversity: float = Field(
+        default=0.3, ge=0, le=1, description="weight of diversity against relevance in MMR; 0: by relevance alone"
+    )
+    new_days: int = Field(default=14, ge=1, description="days from its launch on during which an item counts as new")
+    rules: str = Field(default="rules.csv", description="business rules, relative to the raw folder; may be absent")
     similar_size: int = Field(default=12, ge=1)
-    evidence_items: int = Field(
-        default=3, ge=1, le=10, description="events of the user's own history cited for an item"
-    )
-    evidence_similarity: float = Field(
-        default=0.1,
-        ge=0,
-        lt=1,
-        description="cosine in the two-tower space below which an item of the history is not cited",
-    )
     repeat_purchases: bool = Field(
         default=False, description="whether an item the user bought may be shown to them again"
     )
@@ -489,6 +498,161 @@ class RecommendationSettings(Section):
     image_weight: float = Field(
         default=0.5, ge=0, le=1, description="weight of photos in item similarity; the rest is text"
     )
+
+
+class ExplanationSettings(ModelCallSettings):
+    section: ClassVar[str] = "EXPLANATIONS"
+
+    history_items: int = Field(
+        default=10, ge=1, description="the newest items of a user of which it is asked how far the score falls without"
+    )
+    facts: int = Field(default=6, ge=1, description="facts kept for an explanation at the most, the weightiest")
+    look_alike: float = Field(
+        default=0.8, ge=-1, le=1, description="cosine of two photos from which on items are said to look alike"
+    )
+    wording_alike: float = Field(
+        default=0.75, ge=-1, le=1, description="cosine of two descriptions from which on they are said to read alike"
+    )
+    tone: Literal["plain", "warm"] = "plain"
+    length: Literal["short", "normal"] = Field(default="normal", description="short: one claim; normal: up to three")
+    language: Literal["en"] = Field(default="en", description="claims are checked in English only")
+    provider: Literal["rules", "openai"] = Field(
+        default="rules",
+        description="`openai`: a language model behind any OpenAI-compatible endpoint (OPENAI_BASE_URL, "
+        "OPENAI_API_KEY); no preset chooses it: it costs money and sends facts about users, without their ids, to that "
+        "endpoint",
+    )
+    prompts: str = Field(default="v1", description="`openai`: version of the packaged prompts, or a folder of your own")
+    rounds: int = Field(
+        default=2, ge=1, description="`openai`: answers asked for one text at the most, refused claims sent back"
+    )
+    concurrency: int = Field(default=8, ge=1, description="`openai`: texts asked for at the same time")
+
+
+class FeedbackSettings(Section):
+    rows: int = Field(
+        default=1_500, ge=1, description="explanations of each surface that the report is about, a stable sample"
+    )
+    counterfactual_rows: int = Field(
+        default=300, ge=0, description="explanations of the homepage whose cited events are taken away; 0: none"
+    )
+    counterfactual_draws: int = Field(
+        default=3, ge=1, description="times that as many random events are taken away instead"
+    )
+    drift: float = Field(
+        default=0.05, ge=0, description="share of its earlier value a figure may lie outside its last interval"
+    )
+    judges: tuple[str, str] | None = Field(
+        default=None, description="two models at the endpoint that grade explanations for the report; None: no calls"
+    )
+    judge_rows: int = Field(default=50, ge=1, description="explanations that both judges grade")
+    judge_token_cap: int = Field(default=200_000, ge=0, description="most tokens of one judge in one run")
+
+
+class OutfitSettings(Section):
+    complements: int = Field(default=12, ge=1, description="items listed as going with an item")
+    looks: int = Field(default=2, ge=0, le=3, description="complete looks around an item at the most")
+    slot_candidates: int = Field(default=6, ge=1, description="items of a slot that a look may be made of")
+    beam: int = Field(default=8, ge=1, description="unfinished looks kept by the beam search")
+    coherence: float = Field(
+        default=2.0, ge=0, description="weight of how alike photos and texts of a look are, natural log units"
+    )
+    enough_baskets: int = Field(
+        default=1_000,
+        ge=1,
+        description="baskets with two designs or more below which carts count as baskets too, then favourites, then "
+        "all events",
+    )
+    window_days: int | None = Field(
+        default=None,
+        ge=1,
+        description="days before the cut whose baskets the weights are learned from; None: a fifth of the log",
+    )
+    train_baskets: int = Field(default=2_000, ge=10, description="baskets they are learned from at the most, sampled")
+    negatives: int = Field(default=100, ge=2, description="items a held-out item is told from, in either part")
+    type_weight: float = Field(
+        default=0.5, ge=0, description="weight of telling an item from others of its type, against from any other"
+    )
+    partner_weight: float = Field(
+        default=1.0, ge=0, description="weight of telling it from items that baskets had with the given ones"
+    )
+    ridge: float = Field(default=1.0, ge=0, description="L2 penalty on standardised weights, in questions")
+    evaluated_baskets: int = Field(
+        default=4_000, ge=1, description="test baskets the report is about at the most, a seeded sample"
+    )
+
+
+class StyleSettings(Section):
+    count: int | None = Field(
+        default=None, ge=1, description="number of styles; None: the one with the best silhouette"
+    )
+    image_weight: float = Field(default=0.25, ge=0, description="weight of the photo in what items are compared by")
+    text_weight: float = Field(default=0.25, ge=0, description="weight of the text's vector")
+    attribute_weight: float = Field(default=0.5, ge=0, description="weight of the attributes, such as type and pattern")
+    name_share: float = Field(
+        default=0.6, gt=0.5, le=1, description="share of a style's items of which its name must be true"
+    )
+    examples: int = Field(default=6, ge=1, description="items that stand for a style")
+    retrain_share: float = Field(
+        default=0.2, ge=0, le=1, description="styles are made anew once this share of the items has changed"
+    )
+    picks: int = Field(default=10, ge=1, description="items of the list that widens a user's choice")
+    per_style: int = Field(default=3, ge=1, description="items of one style in that list at the most")
+    candidates: int = Field(default=400, ge=10, description="closest items by the two-tower model it is chosen from")
+    rare_share: float = Field(
+        default=0.1, ge=0, le=1, description="a style with no more of a user's different items counts as unexplored"
+    )
+    exploration: float = Field(
+        default=0.3,
+        ge=0,
+        le=1,
+        description="dial of that list, from the likeliest items (0) to the most novel styles (1); an item's chance "
+        "is at least 1 less this, times that of the last item the list would show at 0",
+    )
+    report_users: int = Field(default=1_000, ge=2, description="users the report measures on, at the most")
+
+
+class AssistantSettings(ModelCallSettings):
+    section: ClassVar[str] = "ASSISTANT"
+
+    size: int = Field(default=5, ge=1, description="items in an answer, unless another number is asked for")
+    text_weight: float = Field(default=1.0, ge=0, description="of how near a description is to the query, standardised")
+    image_weight: float = Field(default=0.25, ge=0, description="of how near a photo is to the query, standardised")
+    user_weight: float = Field(
+        default=2.0, ge=0, description="of the two-tower model's score for the user, standardised"
+    )
+    price_weight: float = Field(default=0.5, ge=0, description="of the log price, standardised, for words like cheap")
+    popular_days: int = Field(default=7, ge=1, description="window of the people an answer counts for an item")
+    provider: Literal["deterministic", "openai"] = Field(
+        default="deterministic",
+        description="who reads a query; `openai`: a language model behind any OpenAI-compatible endpoint "
+        "(OPENAI_BASE_URL, OPENAI_API_KEY), checked against the text; no preset chooses it",
+    )
+    report_queries: int = Field(default=240, ge=0, description="queries the report asks, made from held-out items")
+    report_users: int = Field(default=200, ge=0, description="users of the test days the report asks for")
+    call_timeout_s: float = Field(default=20.0, gt=0, description="`openai`: seconds for one call")
+    max_attempts: int = Field(default=2, ge=1, description="`openai`: attempts of one call")
+    longest_wait_s: float = Field(
+        default=20.0, gt=0, description="`openai`: a server that asks for a longer pause is not waited for"
+    )
+
+
+class LookbookSettings(Section):
+    shoppers: int = Field(
+        default=6, ge=1, le=100, description="shoppers whose pages are shown: busy ones, light ones, and a stranger"
+    )
+    users: tuple[str, ...] = Field(default=(), description="user ids shown in any case, before the others")
+    looks: int = Field(default=10, ge=0, le=200, description="items whose complete looks are shown, at the most")
+    items: int = Field(
+        default=400, ge=0, description="items with a page of their own, at the most: those shown, then their neighbours"
+    )
+    neighbours: int = Field(default=6, ge=0, description="similar items shown of each list of an item's page")
+    questions: int = Field(
+        default=8, ge=0, description="items for each shopper of which is told why they are not on the page"
+    )
+    photo_side: int = Field(default=240, ge=32, description="pixels; photos are no larger than this")
+    photo_quality: int = Field(default=80, ge=1, le=95, description="of the JPEG files")
+    largest_page: int = Field(default=1_000_000, ge=1, description="bytes of a page beyond which a check fails")
 
 
 class EvaluationSettings(Section):
@@ -587,6 +751,12 @@ class Settings(BaseSettings):
     index: IndexSettings = IndexSettings()
     ranking: RankingSettings = RankingSettings()
     recommendations: RecommendationSettings = RecommendationSettings()
+    explanations: ExplanationSettings = ExplanationSettings()
+    feedback: FeedbackSettings = FeedbackSettings()
+    outfits: OutfitSettings = OutfitSettings()
+    styles: StyleSettings = StyleSettings()
+    assistant: AssistantSettings = AssistantSettings()
+    lookbook: LookbookSettings = LookbookSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
 
@@ -657,6 +827,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         },
         "ncf": {"epochs": 2, "sweep_degrees": (0.5,), "sweep_events": 6_000, "sweep_epochs": 2},
         "ranking": {"windows": 1, "folds": 3},
+        "recommendations": {"homepage_size": 12, "shelf_size": 6},
+        "styles": {"report_users": 300},
+        "feedback": {"rows": 800, "counterfactual_rows": 150},
     },
     "standard": {
         "crops": {"provider": "grounding_dino"},

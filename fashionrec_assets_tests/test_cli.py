@@ -75,7 +75,9 @@ def test_run_writes_the_summary_and_later_commands_need_only_the_home(place: Pla
     code, printed = call("recommend", "nobody-we-know", "--home", place.home, "-k", 3)
     assert code == 0
     assert "nothing is known" in printed
-    assert call("similar", item, "--home", place.home)[0] == 0
+    assert "popular now" in printed.lower()
+    for by in ("both", "text"):
+        assert call("similar", item, "--home", place.home, "--by", by)[0] == 0
     code, printed = call("similar", "no-such-item", "--home", place.home)
     assert code == 2
     assert "no item 'no-such-item'" in printed

@@ -24,8 +24,8 @@ from fashionrec_assets.catalog.reading import interactions_file, items_file, use
 from fashionrec_assets.catalog.sessions import write_sessions
 from fashionrec_assets.catalog.sources.base import open_source
 from fashionrec_assets.catalog.splits import cuts_of_log, split_summary
-from fashionrec_assets.catalog.tables import INTERACTIONS, ITEMS, REJECTS, SESSIONS, SPLITS, USERS
-from fashionrec_assets.catalog.validation import Reading, read_interactions, read_items, read_users
+from fashionrec_assets.catalog.tables import FEEDBACK, INTERACTIONS, ITEMS, REJECTS, SESSIONS, SPLITS, USERS
+from fashionrec_assets.catalog.validation import Reading, read_feedback, read_interactions, read_items, read_users
 from fashionrec_assets.resources.glue import ShopParam, asset_spec, materialized, table_of
 from fashionrec_assets.resources.shop import WHOLE, Shop
 from fashionrec_assets.storage import ledger
@@ -36,6 +36,7 @@ from fashionrec_assets.storage.warehouse import Connection, delete_keys, one_row
 
 ITEMS_STAGE = Stage("items", "item", version="1", reads=ITEMS.column_names[1:])
 USERS_STAGE = Stage("users", "user", version="1", key="user_id", reads=USERS.column_names[1:])
+FEEDBACK_STAGE = Stage("feedback", "table", version="1", settings=("source", "catalog"))
 DAYS_STAGE = Stage("interactions", "day", version="1", key="day", reads=("content",))
 LOG_STAGE = Stage("interactions_file", "table", version="1", settings=("source", "catalog"))
 SPLITS_STAGE = Stage("splits", "table", version="1", settings=("splits", "source", "catalog.bot_events_per_day"))
@@ -62,6 +63,7 @@ def _observable(kind: str, description: str) -> Any:
 raw_items = _observable("items", "The catalog export. Its data version is the file's digest.")
 raw_events = _observable("events", "The behaviour log. Its data version is the file's digest.")
 raw_users = _observable("users", "The optional user file. Its data version is the file's digest.")
+raw_feedback = _observable("feedback", "What users said about explanations, optional. Its data version is its digest.")
 raw_images = _observable("images", "The product photos. Their data version is the digest of all of them.")
 
 
@@ -183,6 +185,53 @@ def users(shop: ShopParam) -> dg.MaterializeResult:
         shop.artifacts.prune("users_file", [shop.version("users_file")])
         avatars = table_of(_counts(reading.photos, "users")) if reading.findings else None
         return materialized(run, **_accounts(shop, reading, USERS.name), bots=bots[0], avatars=avatars)
+
+
+@dg.asset(
+    **asset_spec(
+        FEEDBACK_STAGE,
+        group="catalog",
+        deps=[raw_feedback, items, users],
+        kinds={"duckdb"},
+        tables=[FEEDBACK, REJECTS],
+    )
+)
+def feedback(shop: ShopParam) -> dg.MaterializeResult:
+    """What users said about explanations, validated; an empty table where the shop has no such file."""
+    with shop.stage(FEEDBACK_STAGE) as run, _draft(shop) as draft:
+        settings = shop.settings
+        source = open_source(settings.source, settings.raw)
+        rows = source.feedback()
+        with _known_digests(shop) as known:
+            inputs = {
+                "file": None if rows is None else file_digest(rows.path, known),
+                "items": shop.version("items_file"),
+                "users": shop.version("users_file"),
+            }
+        plan = run.plan_whole(inputs)
+        shown: dict[str, Any] = {}
+        if plan.todo:
+            reading = read_feedback(
+                source,
+                items_file(shop),
+                users_file(shop),
+                draft,
+                catalog=settings.catalog,
+                storage=settings.storage,
+                scratch=shop.spill,
+            )
+            answers = None if reading is None else pq.read_table(reading.table)
+            version = "none" if reading is None else file_digest(reading.table)[:16]
+            with run.commit(plan, {WHOLE: version}) as connection:
+                connection.execute("DELETE FROM rejects WHERE table_name = 'feedback'")
+                connection.execute("DELETE FROM feedback")
+                if reading is not None and answers is not None:
+                    replace_rows(connection, FEEDBACK, answers)
+                    _replace_rejects(connection, reading)
+            shown = {} if reading is None else _accounts(shop, reading, None)
+        with shop.warehouse.reader() as connection:
+            answered, helpful = one_row(connection, "SELECT count(*), avg(helpful::INT) FROM feedback")
+        return materialized(run, **{**shown, "rows": answered, "helpful_share": helpful})
 
 
 @dg.asset(**asset_spec(SPLITS_STAGE, group="catalog", deps=[interactions, users], kinds={"duckdb"}, tables=[SPLITS]))

@@ -7,7 +7,7 @@ import itertools
 import dagster as dg
 
 from fashionrec_assets.catalog.reading import cuts, interactions_file
-from fashionrec_assets.catalog.tables import INTERACTIONS, ITEMS, REJECTS, SESSIONS, SPLITS, USERS
+from fashionrec_assets.catalog.tables import FEEDBACK, INTERACTIONS, ITEMS, REJECTS, SESSIONS, SPLITS, USERS
 from fashionrec_assets.resources.glue import ShopParam, error, table_checks, warn
 from fashionrec_assets.storage.warehouse import one_row
 
@@ -78,6 +78,7 @@ CHECKS = [
     *table_checks(ITEMS, "items"),
     *table_checks(REJECTS, "items"),
     *table_checks(USERS, "users"),
+    *table_checks(FEEDBACK, "feedback"),
     *table_checks(SPLITS, "splits"),
     *table_checks(INTERACTIONS, "users", interactions_file),
     *table_checks(SESSIONS, "sessions", lambda shop: shop.current("sessions") / "sessions.parquet"),

@@ -70,6 +70,24 @@ INTERACTIONS: Final = Table(
     parquet=True,
 )
 
+FEEDBACK: Final = Table(
+    name="feedback",
+    meaning="What users said about the explanations they were shown.",
+    columns=(
+        Column("user_id", "VARCHAR", "who answered"),
+        Column("item_id", "VARCHAR", "the item the explanation was about"),
+        Column("ts", "TIMESTAMP", "when, UTC"),
+        Column("helpful", "BOOLEAN", "the answer to: was this explanation helpful?"),
+        Column("lead", "VARCHAR", "kind of fact the explanation led with, where the shop noted it", nullable=True),
+        Column("tone", "VARCHAR", "tone the explanation was written in, where the shop noted it", nullable=True),
+        Column("length", "VARCHAR", "how long it was, in the shop's words, where it noted that", nullable=True),
+        Column("text", "VARCHAR", "the explanation as it was shown", nullable=True),
+        Column("edited_text", "VARCHAR", "what the user, or an editor, wrote in its place", nullable=True),
+    ),
+    key=("user_id", "item_id", "ts"),
+    foreign_keys=(ForeignKey("user_id", "users", "user_id"), ForeignKey("item_id", "items", "item_id")),
+)
+
 SESSIONS: Final = Table(
     name="sessions",
     meaning="Visits: a user's events without a pause longer than the session gap.",
@@ -107,7 +125,12 @@ REJECTS: Final = Table(
     name="rejects",
     meaning="Everything the contract refused: whole rows, and single fields of rows that were kept without them.",
     columns=(
-        Column("table_name", "VARCHAR", "table the row was meant for", values=("items", "interactions", "users")),
+        Column(
+            "table_name",
+            "VARCHAR",
+            "table the row was meant for",
+            values=("items", "interactions", "users", "feedback"),
+        ),
         Column("source_file", "VARCHAR", "file in the raw folder"),
         Column("line", "BIGINT", "1-based line where the record starts; in a Parquet file, the row", minimum=1),
         Column("column_name", "VARCHAR", "column at fault, where it is one", nullable=True),
@@ -118,4 +141,4 @@ REJECTS: Final = Table(
     key=(),
 )
 
-TABLES: Final = (ITEMS, USERS, INTERACTIONS, SESSIONS, SPLITS, REJECTS)
+TABLES: Final = (ITEMS, USERS, INTERACTIONS, FEEDBACK, SESSIONS, SPLITS, REJECTS)

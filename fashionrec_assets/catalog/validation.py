@@ -34,6 +34,10 @@ from fashionrec_assets.storage.warehouse import scratch as scratch_connection
 
 _LATEST_LAUNCH: Final = "2200-01-01"
 _OLDEST: Final = 130
+_YES_OR_NO: Final = (
+    "CASE WHEN lower(helpful) IN ('yes', 'y', 'true', '1') THEN true "
+    "WHEN lower(helpful) IN ('no', 'n', 'false', '0') THEN false END"
+)
 
 Progress = Callable[[int, int], None]
 
@@ -216,6 +220,58 @@ def read_users(
     return _with_photos(reading, photos, findings)
 
 
+def read_feedback(
+    source: Source,
+    items: Path,
+    users: Path,
+    out: Path,
+    *,
+    catalog: CatalogSettings,
+    storage: StorageSettings,
+    scratch: Path,
+    now: datetime | None = None,
+) -> Reading | None:
+    """Reads and checks what users said about explanations, against the `items` and `users` Parquet files.
+
+    Writes `out/feedback.parquet` (sorted by user_id, item_id and ts) and `out/rejects_feedback.parquet`; None, and
+    nothing is written, where there is no such file. A row is refused for anything but its optional columns, a second
+    answer of one user about one item at one time as a duplicate. Answers after `catalog.latest_event` (default: `now`,
+    default: this moment) are in the future. Raises ContractError, before writing anything, if the file cannot be used.
+    """
+    rows = source.feedback()
+    if rows is None:
+        return None
+    latest = _seconds(catalog.latest_event) if catalog.latest_event else int((now or datetime.now(UTC)).timestamp())
+    limits: dict[str, int] = dict.fromkeys(
+        ["user_id", "item_id", "ts", "helpful", "lead", "tone", "length"], contract.MAX_ID_CHARS
+    )
+    limits |= dict.fromkeys(["text", "edited_text"], catalog.max_title_chars)
+    needed = ("user_id", "item_id", "ts", "helpful")
+    with scratch_connection(storage, scratch) as connection:
+        staged = stage_records(connection, rows, table="staged", problems="problems", limits=limits, fatal=needed)
+        table = _Staging(connection, staged.names)
+        for column in needed:
+            table.refuse_where(column, f"{column} IS NULL", contract.EMPTY)
+        moment = _seconds_sql("ts")
+        table.refuse_where("ts", f"{moment} IS NULL", contract.NOT_A_TIME)
+        table.refuse_where("ts", f"{moment} < {_seconds(catalog.earliest_event)}", contract.IMPOSSIBLE_TIME)
+        table.refuse_where("ts", f"{moment} > {latest}", contract.FUTURE_TIME)
+        table.refuse_where("helpful", f"{_YES_OR_NO} IS NULL", contract.NOT_YES_OR_NO)
+        for column, known, reason in (
+            ("user_id", users, contract.UNKNOWN_USER),
+            ("item_id", items, contract.UNKNOWN_ITEM),
+        ):
+            there = f"(SELECT {column} FROM read_parquet({literal(str(known))}))"
+            table.refuse_where(column, f"{column} NOT IN {there}", reason)
+        earlier = f"QUALIFY row_number() OVER (PARTITION BY user_id, item_id, {moment} ORDER BY line) > 1"
+        table.refuse_where("ts", f"line IN (SELECT line FROM staged {earlier})", contract.DUPLICATE)
+        accepted = _one(connection, "SELECT count(*) FROM staged")
+        out.mkdir(parents=True, exist_ok=True)
+        answers, rejects = out / "feedback.parquet", out / "rejects_feedback.parquet"
+        copy_to(connection, query("feedback_select", moment=moment, helpful=_YES_OR_NO), answers)
+        return table.finish(rows.path, answers, rejects, staged, accepted)
+
+
 class _Staging:
     """The tables `staged` and `problems` of a small file while its rows are judged."""
 
@@ -228,6 +284,20 @@ class _Staging:
         parts = {"key": key, "name": literal(self._names.get(key, key))}
         self._connection.execute(query("refuse_empty", reason=literal(contract.EMPTY), **parts))
         self._connection.execute(query("refuse_repeated", reason=literal(contract.DUPLICATE), **parts))
+
+    def refuse_where(self, column: str, condition: str, reason: str) -> None:
+        """Refuses the rows where `condition` holds, for their `column`."""
+        # The first statement and the second judge the same rows: a condition may look at the other rows too.
+        self._connection.execute(
+            query(
+                "refuse_where",
+                column=quote(column),
+                condition=condition,
+                name=literal(self._names.get(column, column)),
+                reason=literal(reason),
+                max_value=str(contract.MAX_VALUE_CHARS),
+            )
+        )
 
     def empty_where(self, column: str, condition: str, reason: str) -> None:
         """Empties `column` where it has a value and `condition` holds, and notes it."""

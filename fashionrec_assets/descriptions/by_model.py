@@ -41,7 +41,7 @@ class LanguageModelProvider:
         self._settings = settings
         self.prompts = Prompts(settings.prompts)
         self.meter = Meter(Prices(settings.price_in, settings.price_out), settings.budget, settings.token_cap)
-        self.model = ChatModel(_call_settings(settings), self.meter)
+        self.model = ChatModel(CallSettings.of(settings, image_tokens=settings.image_tokens), self.meter)
         self.loop = Loop(self.prompts, max_chars=settings.max_chars, max_rounds=settings.max_rounds)
 
     @property
@@ -133,18 +133,3 @@ class LanguageModelProvider:
             "set_aside_for_batches": round(meter.aside_cost, 6) if priced and meter.aside_cost else None,
             "calls_ended_early": None if self.model.closed is None else self.model.closed.value,
         }
-
-
-def _call_settings(settings: DescriptionSettings) -> CallSettings:
-    return CallSettings(
-        model=settings.model or "",
-        max_output_tokens=settings.max_output_tokens,
-        temperature=settings.temperature,
-        output_limit_name=settings.output_limit_name,
-        image_tokens=settings.image_tokens,
-        call_timeout_s=settings.call_timeout_s,
-        max_attempts=settings.max_attempts,
-        backoff_s=settings.backoff_s,
-        longest_wait_s=settings.longest_wait_s,
-        give_up_after=settings.give_up_after,
-    )

@@ -1,63 +1,134 @@
 """Assets of the recommendations room.
 
 Belongs here: whose rows to compute, one call, one transaction, and what the UI shows. Does not belong here: ranking,
-similarity, evidence.
+shelves, similarity, facts.
 """
 
 from __future__ import annotations
 
-import html
-from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
 
 import dagster as dg
+import duckdb
 import numpy as np
 import pyarrow as pa
 
+from fashionrec_assets.catalog.digests import file_digest
 from fashionrec_assets.catalog.reading import cuts, interactions_file
-from fashionrec_assets.embeddings.reading import IMAGE_STORE, TEXT_STORE, stored_vectors, vectors
-from fashionrec_assets.index.vectors_index import ItemIndex
-from fashionrec_assets.recommendations.homepage import ItemSpace
-from fashionrec_assets.recommendations.homepage import homepage as build_homepage
-from fashionrec_assets.recommendations.popular import popular_items
+from fashionrec_assets.embeddings.reading import IMAGE_STORE, TEXT_STORE, vectors
+from fashionrec_assets.recommendations.page_inputs import PageInputs
+from fashionrec_assets.recommendations.rules import (
+    RuleSet,
+    concerns,
+    item_columns,
+    last_day,
+    read_rules,
+)
 from fashionrec_assets.recommendations.similar import SimilarityInput, refresh
 from fashionrec_assets.recommendations.similar import similar_items as build_similar
-from fashionrec_assets.recommendations.tables import HOMEPAGE, POPULAR_ITEMS, SIMILAR_ITEMS, arrow_schema
+from fashionrec_assets.recommendations.tables import (
+    BUSINESS_RULES,
+    HOMEPAGE,
+    POPULAR_ITEMS,
+    RULE_REJECTS,
+    SIMILAR_ITEMS,
+    arrow_schema,
+)
 from fashionrec_assets.resources.glue import ShopParam, asset_spec, materialized, table_of
-from fashionrec_assets.resources.shop import Shop
+from fashionrec_assets.resources.shop import WHOLE, Shop, StageRun
 from fashionrec_assets.settings import digest
-from fashionrec_assets.storage.ledger import Stage
-from fashionrec_assets.storage.tables import literal, rows_digest
+from fashionrec_assets.storage.ledger import Plan, Stage
+from fashionrec_assets.storage.tables import literal, quote, rows_digest
 from fashionrec_assets.storage.warehouse import delete_keys, insert_rows, one_row, replace_rows
-from fashionrec_assets.towers.reading import SERVED, VECTOR_STORE
 
+RULES_STAGE = Stage("business_rules", "table", version="1", settings=("recommendations.rules",))
 HOMEPAGE_STAGE = Stage(
-    "homepage", "user", version="3", key="user_id", reads=("history",), settings=("recommendations",)
+    "homepage",
+    "user",
+    version="4",
+    key="user_id",
+    reads=("history",),
+    settings=("recommendations", "explanations", "ranking.candidates", "ranking.new_candidates"),
 )
 SIMILAR_STAGE = Stage(
     "similar_items",
     "item",
-    version="1",
+    version="2",
     rows="SELECT * FROM items",
     reads=("family_id",),
     upstream=("text_embeddings", "image_embeddings"),
-    settings=("recommendations.similar_size", "recommendations.image_weight"),
+    settings=("recommendations.similar_size", "recommendations.image_weight", "index"),
 )
 EXAMPLES = 20
 
 
 @dg.asset(
     **asset_spec(
+        RULES_STAGE,
+        group="recommendations",
+        deps=["items", "splits"],
+        kinds={"duckdb"},
+        tables=[BUSINESS_RULES, RULE_REJECTS],
+    )
+)
+def business_rules(shop: ShopParam) -> dg.MaterializeResult:
+    """What the merchant forbids or limits: the lines of the rules file, which of them are in force, and which are no
+    rule."""
+    path = shop.settings.raw / shop.settings.recommendations.rules
+    with shop.stage(RULES_STAGE) as run:
+        end = cuts(shop).end
+        read = [file_digest(path), shop.digest("items"), last_day(end).isoformat()] if path.exists() else []
+        plan = run.plan_whole(read)
+        if plan.todo:
+            rules, rejects = read_rules(path)
+            with shop.warehouse.reader() as connection:
+                columns = item_columns(connection)
+            in_force = RuleSet(tuple(rules)).in_force(end).rules
+            rows = [
+                {**asdict(rule), "in_force": rule in in_force, "items": int(concerns(rule, columns).sum())}
+                for rule in rules
+            ]
+            refused = [{"source_file": path.name, **asdict(one)} for one in rejects]
+            # Where in the file a rule stands, and rules of other days, change no page.
+            output = digest(sorted(str(rule.content) for rule in in_force))
+            with run.commit(plan, {WHOLE: output}) as connection:
+                replace_rows(connection, BUSINESS_RULES, pa.Table.from_pylist(rows, arrow_schema(BUSINESS_RULES)))
+                replace_rows(connection, RULE_REJECTS, pa.Table.from_pylist(refused, arrow_schema(RULE_REJECTS)))
+        with shop.warehouse.reader() as connection:
+            shown = connection.sql("SELECT * FROM business_rules ORDER BY line").to_arrow_table().to_pylist()
+            broken = connection.sql("SELECT * FROM rule_rejects ORDER BY line").to_arrow_table().to_pylist()
+        return materialized(
+            run,
+            rows=len(shown),
+            in_force=sum(row["in_force"] for row in shown),
+            rules=table_of(shown[:EXAMPLES]),
+            rejects=table_of(broken[:EXAMPLES]),
+        )
+
+
+@dg.asset(
+    **asset_spec(
         HOMEPAGE_STAGE,
         group="recommendations",
-        deps=["faiss_index", "two_tower_model", "late_fusion_model", "item_vectors", "interactions", "users", "items"],
+        deps=[
+            "faiss_index",
+            "two_tower_model",
+            "late_fusion_model",
+            "item_vectors",
+            "interactions",
+            "users",
+            "items",
+            business_rules,
+        ],
         kinds={"duckdb", "faiss"},
         tables=[HOMEPAGE, POPULAR_ITEMS],
     )
 )
 def homepage(shop: ShopParam) -> dg.MaterializeResult:
-    """The items each user is shown, each with the events of their own it rests on; what is popular, for the rest.
+    """The items each user is shown, shelf by shelf, each with the facts it rests on; what is popular, for the rest.
 
-    Candidates of all sources, ranked by late fusion.
+    Candidates of all sources, ranked by late fusion, varied by MMR, within the business rules.
     """
     with shop.stage(HOMEPAGE_STAGE) as run:
         plan = run.plan(
@@ -68,31 +139,11 @@ def homepage(shop: ShopParam) -> dg.MaterializeResult:
             interactions=shop.version("interactions_file"),
             users=shop.version("users_file"),
             ranker=shop.version("late_fusion_model"),
+            rules=shop.digest("business_rules"),
         )
         if plan.todo or plan.orphaned:
-            pages, popular = _pages(shop, list(plan.todo), run.progress)
-            outputs = _output_fps(pages, "user_id", list(plan.todo))
-            with run.commit(plan, outputs, orphans=True) as connection:
-                delete_keys(connection, HOMEPAGE, "user_id", [*plan.todo, *plan.orphaned])
-                insert_rows(connection, HOMEPAGE, pages)
-                replace_rows(connection, POPULAR_ITEMS, popular)
-        with shop.warehouse.reader() as connection:
-            rows, users_shown, popular_rows = one_row(
-                connection,
-                "SELECT count(*), count(DISTINCT user_id), count(*) FILTER (source = 'popular') FROM homepage",
-            )
-            examples = connection.execute(
-                "SELECT user_id, rank, title, round(score, 5) AS score, reason FROM homepage "
-                "JOIN items USING (item_id) WHERE rank <= 5 ORDER BY sha256(user_id), user_id, rank LIMIT ?",
-                [EXAMPLES],
-            ).fetch_df()
-        return materialized(
-            run,
-            rows=rows,
-            users=users_shown,
-            rows_from_popularity=popular_rows,
-            examples=table_of(examples.to_dict("records")),
-        )
+            _publish_pages(shop, run, plan)
+        return materialized(run, **_pages_shown(shop))
 
 
 @dg.asset(
@@ -100,69 +151,78 @@ def homepage(shop: ShopParam) -> dg.MaterializeResult:
         SIMILAR_STAGE,
         group="recommendations",
         deps=["text_embeddings", "image_embeddings", "items"],
-        kinds={"duckdb"},
+        kinds={"duckdb", "faiss"},
         tables=[SIMILAR_ITEMS],
     )
 )
 def similar_items(shop: ShopParam) -> dg.MaterializeResult:
-    """For each item the ones that look and read most like it, one per family of variants."""
+    """For each item the ones that look like it, read like it, or both, one per family of variants."""
     with shop.stage(SIMILAR_STAGE) as run:
         plan = run.plan()
         recomputed = 0
         if plan.todo or plan.orphaned:
             items = _similarity_input(shop)
-            settings = shop.settings.recommendations
+            settings, index = shop.settings.recommendations, shop.settings.index
             if plan.counts.reused:
                 with shop.warehouse.reader() as connection:
                     before = connection.sql("SELECT * FROM similar_items").to_arrow_table()
                 before = before.cast(arrow_schema(SIMILAR_ITEMS))
-                table, again = refresh(before, items, list(plan.todo), settings, progress=run.progress)
+                table, again = refresh(before, items, list(plan.todo), settings, index=index, progress=run.progress)
             else:
-                table, again = build_similar(items, settings, progress=run.progress), items.ids
+                table, again = build_similar(items, settings, index=index, progress=run.progress), items.ids
             recomputed = len(again)
             # A row computed again because of a neighbour is not stale itself: its ledger entry stays.
             with run.commit(plan, dict(plan.todo), orphans=True) as connection:
                 replace_rows(connection, SIMILAR_ITEMS, table)
         with shop.warehouse.reader() as connection:
             rows = one_row(connection, "SELECT count(*) FROM similar_items")
-        return materialized(run, rows=rows[0], lists_recomputed=recomputed)
+            by = connection.execute(
+                'SELECT "by", count(DISTINCT item_id) AS items, count(*) AS rows, round(avg(score), 3) AS mean_score '
+                'FROM similar_items GROUP BY ALL ORDER BY "by"'
+            ).fetch_df()
+        return materialized(run, rows=rows[0], lists_recomputed=recomputed, lists=table_of(by.to_dict("records")))
 
 
-def _pages(shop: Shop, user_ids: list[str], progress: Callable[[int, int], None]) -> tuple[pa.Table, pa.Table]:
-    """The pages of `user_ids`, and what is popular."""
-    from fashionrec_assets.ranking.late_fusion import LateFusionRecommender
-    from fashionrec_assets.ranking.ranker import Ranker
-    from fashionrec_assets.ranking.reading import RankingInputs
-    from fashionrec_assets.towers.artifact import TwoTower
+def _publish_pages(shop: Shop, run: StageRun, plan: Plan) -> None:
+    """Compute the pages of the plan's users and write them, some users to a transaction."""
+    inputs = PageInputs.of(shop)
+    with run.commit(plan, {}, orphans=True) as connection:
+        columns = connection.execute("SELECT name FROM pragma_table_info('homepage')").fetchall()
+        if [name for (name,) in columns] != list(HOMEPAGE.column_names):
+            replace_rows(connection, HOMEPAGE, arrow_schema(HOMEPAGE).empty_table())
+        delete_keys(connection, HOMEPAGE, "user_id", plan.orphaned)
+        replace_rows(connection, POPULAR_ITEMS, inputs.popular)
+    for users, table in inputs.pages(list(plan.todo), run.progress):
+        outputs = dict.fromkeys(users, digest([])) | _output_fps(table)
+        with run.commit(plan, outputs) as connection:
+            delete_keys(connection, HOMEPAGE, "user_id", users)
+            insert_rows(connection, HOMEPAGE, table)
 
-    settings = shop.settings
-    inputs = RankingInputs.of(shop)
-    log = inputs.log
-    index = ItemIndex.load(shop.current("faiss_index"))
-    model = TwoTower.load(shop.current("two_tower_model") / SERVED)
-    known = inputs.knowledge(cuts(shop).end, model, index)
-    fusion = LateFusionRecommender(Ranker.load(shop.current("late_fusion_model") / SERVED), known, settings.ranking)
-    chosen = np.flatnonzero(np.isin(log.user_ids, user_ids))
-    _, item_vectors = stored_vectors(shop, VECTOR_STORE)
-    users = np.zeros((log.n_users, model.dim), dtype=np.float32)
-    users[chosen] = model.user_vectors(log, chosen, item_vectors, as_of=known.as_of, profiles=inputs.profiles)
+
+def _pages_shown(shop: Shop) -> dict[str, Any]:
+    """The metadata of the homepage."""
     with shop.warehouse.reader() as connection:
-        rows = connection.execute("SELECT title FROM items ORDER BY item_id").fetchall()
-    # Reasons are plain text: entities in a title are decoded here, and escaped again by whatever shows them.
-    titles = [html.unescape(row[0]) for row in rows]
-    popular = popular_items(log, settings.recommendations)
-    pages = build_homepage(
-        ItemSpace(index, item_vectors, titles),
-        users,
-        log,
-        popular,
-        settings.recommendations,
-        rank=fusion.rank,
-        only=chosen,
-        evidence_events=settings.two_tower.history,
-        progress=progress,
-    )
-    return pages, popular
+        rows, users, popular = one_row(
+            connection,
+            "SELECT count(*), count(DISTINCT user_id), count(*) FILTER (source = 'popular') FROM homepage",
+        )
+        shelves = connection.execute(
+            "SELECT shelf, count(DISTINCT user_id) AS pages, count(*) AS rows, count(DISTINCT item_id) AS items "
+            "FROM homepage GROUP BY shelf ORDER BY min(rank), shelf"
+        ).fetch_df()
+        examples = connection.execute(
+            "SELECT user_id, rank, shelf, items.title, anchor.title AS anchor, round(score, 5) AS score FROM homepage "
+            "JOIN items USING (item_id) LEFT JOIN items anchor ON anchor.item_id = anchor_id "
+            "WHERE shelf_rank <= 2 ORDER BY sha256(user_id), user_id, rank LIMIT ?",
+            [EXAMPLES],
+        ).fetch_df()
+    return {
+        "rows": rows,
+        "users": users,
+        "rows_from_popularity": popular,
+        "shelves": table_of(shelves.to_dict("records")),
+        "examples": table_of(examples.to_dict("records")),
+    }
 
 
 def _histories(shop: Shop) -> str:
@@ -183,10 +243,10 @@ def _similarity_input(shop: Shop) -> SimilarityInput:
     return SimilarityInput.of(np.asarray(ids), image.values, image.present, text.values, [row[1] for row in rows])
 
 
-def _output_fps(table: pa.Table, key: str, keys: list[str]) -> dict[str, str]:
-    """A fingerprint of each key's rows."""
-    grouped: dict[str, list[object]] = {wanted: [] for wanted in keys}
-    names = [name for name in table.column_names if name != key]
-    for owner, *values in zip(*(table.column(name).to_pylist() for name in (key, *names)), strict=True):
-        grouped[owner].append([str(value) for value in values])
-    return {owner: digest(rows) for owner, rows in grouped.items()}
+def _output_fps(table: pa.Table) -> dict[str, str]:
+    """A fingerprint of each user's rows."""
+    columns = [f"coalesce(CAST({quote(name)} AS VARCHAR), '')" for name in HOMEPAGE.column_names]
+    with duckdb.connect() as connection:
+        connection.register("pages", table)
+        rows = connection.execute(f"SELECT user_id, {rows_digest(*columns)} FROM pages GROUP BY user_id").fetchall()
+    return dict(rows)

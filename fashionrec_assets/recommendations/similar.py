@@ -1,37 +1,44 @@
-"""Similar items: what looks and reads most like an item, one per family of variants.
+"""Similar items: what looks like an item, reads like it, or both, one per family of variants.
 
-Belongs here: the exact computation by blocks of items, and which rows an edit of the catalog changes. Does not belong
-here: vectors (embeddings), the ledger that says which items were edited.
+Belongs here: the lists, from candidates that FAISS finds, and which of them an edit of the catalog changes. Does not
+belong here: vectors (embeddings), the index (`index`), the ledger that says which items were edited.
 
-The score of two items is `image_weight` times the cosine of their image vectors plus the rest times the cosine of their
-text vectors, or the latter alone where either has no photo. Within a family (colour variants of one design) only the
-best variant is listed, and an item's own family is left out. Ties go to the smaller item id. Every score is a function
-of the two items alone, bit for bit (`cosines`), which is what makes `refresh` equal a full recomputation.
+By `image` and by `text` the score of two items is the cosine of their vectors; an item without a photo has no list by
+image and stands on none. By `both` it is `image_weight` times the one plus the rest times the other, or the text's
+alone where either has no photo. Within a family (colour variants of one design) only the best variant is listed, and an
+item's own family is left out. Ties go to the smaller item id.
 
-The work is n² d / 10^11 seconds or so on one core: seconds for 20,000 items, an hour for a million.
+Every score is a function of the two items alone, bit for bit (`cosines`), and a list is taken from FAISS only when
+nothing that was not fetched could still belong to it; else more is fetched. While the index is exact (`flat_up_to`
+items), `refresh` therefore equals a full recomputation. Beyond, FAISS searches a graph, and a list may miss what the
+graph did not lead to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from fashionrec_assets.index.vectors_index import ItemIndex, build
 from fashionrec_assets.recommendations.cosines import SCALE, rounded_units
-from fashionrec_assets.recommendations.tables import SIMILAR_ITEMS, arrow_schema
-from fashionrec_assets.settings import RecommendationSettings
+from fashionrec_assets.recommendations.diversity import places
+from fashionrec_assets.recommendations.tables import BY, SIMILAR_ITEMS, arrow_schema
+from fashionrec_assets.settings import IndexSettings, RecommendationSettings
 
 Progress = Callable[[int, int], None]
 
-_BLOCK_CELLS = 8_000_000
-"""Scores held at a time: about 32 MB for each of a handful of arrays, whatever the catalog's size."""
+_BLOCK_NUMBERS = 8_000_000
+"""Numbers held at a time: about 32 MB for each of a handful of arrays, whatever the catalog's size."""
 
-_SLACK = 8
-"""Families kept beyond the list's length, so that ties at its end are broken by item id."""
+_FETCH = 4
+"""So many times a list's length is fetched at first, and so many times more when that was not enough."""
+
+_NOISE = 1e-5
+"""More than FAISS's sums of float32 can be off, in units of a cosine."""
 
 
 def _quiet(done: int, total: int) -> None:
@@ -90,28 +97,34 @@ class SimilarityInput:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def width(self) -> int:
+        """Dimensions of both vectors together."""
+        return max(1, self.image.shape[1] + self.text.shape[1])
+
 
 def similar_items(
     items: SimilarityInput,
     settings: RecommendationSettings,
     *,
+    index: IndexSettings | None = None,
     only: Collection[str] | None = None,
     progress: Progress = _quiet,
 ) -> pa.Table:
-    """`SIMILAR_ITEMS` rows of all items, or of those in `only`, sorted by (item_id, rank).
+    """`SIMILAR_ITEMS` rows of all items, or of those in `only`, sorted by (item_id, by, rank).
 
     Memory does not grow with the square of the catalog: items are taken in blocks. Raises KeyError if `only` names an
     item that is not in `items`.
     """
     anchors = np.arange(len(items)) if only is None else _rows(items, only)
-    by_family = np.argsort(items.families, kind="stable")
-    starts = np.flatnonzero(np.diff(items.families[by_family], prepend=-1)) if len(items) else np.empty(0, np.int64)
-    sizes = np.diff(starts, append=len(items))
-    block = max(1, _BLOCK_CELLS // max(1, len(items)))
     parts = [arrow_schema(SIMILAR_ITEMS).empty_table()]
+    views = _Views.of(items, settings, index or IndexSettings()) if len(anchors) else None
+    block = max(1, _BLOCK_NUMBERS // (_FETCH * settings.similar_size * items.width))
     for start in range(0, len(anchors), block):
+        if views is None:
+            break
         rows = anchors[start : start + block]
-        parts.append(_block(items, rows, by_family, starts, sizes, settings))
+        parts.append(_block(items, rows, views, settings))
         progress(min(start + block, len(anchors)), len(anchors))
     return pa.concat_tables(parts).combine_chunks()
 
@@ -128,31 +141,35 @@ def affected(
     for.
     """
     ids = items.ids
-    listed = np.asarray(previous.column("similar_id").to_pylist(), np.str_)
-    owners = np.asarray(previous.column("item_id").to_pylist(), np.str_)
+    lists = {name: np.asarray(previous.column(name).to_pylist(), np.str_) for name in ("item_id", "by", "similar_id")}
     scores = np.asarray(previous.column("score").to_numpy(), np.float64)
     altered = np.asarray(sorted(set(changed)), np.str_)
-    anew = altered[np.isin(altered, ids)]
-    hit = np.isin(ids, anew)
-    touched = owners[np.isin(listed, altered) | ~np.isin(listed, ids)]
-    hit |= np.isin(ids, touched)
-    # The worst score that still makes an item's list; any score does while the list is not full.
-    bar = np.full(len(ids), -np.inf)
+    rows = np.flatnonzero(np.isin(ids, altered))
+    hit = np.zeros(len(ids), bool)
+    hit[rows] = True
+    touched = np.isin(lists["similar_id"], altered) | ~np.isin(lists["similar_id"], ids)
+    hit |= np.isin(ids, lists["item_id"][touched])
+    bars = {by: _bar(ids, lists["item_id"][lists["by"] == by], scores[lists["by"] == by], settings) for by in BY}
+    block = max(1, _BLOCK_NUMBERS // max(1, len(ids)))
+    for start in range(0, len(rows), block):
+        of_block = rows[start : start + block]
+        own = items.families[of_block, None] == items.families[None, :]
+        for by, values in _scores(items, of_block, settings).items():
+            hit |= (~own & np.isfinite(values) & (values >= bars[by])).any(axis=0)
+    return ids[hit]
+
+
+def _bar(
+    ids: NDArray[np.str_], owners: NDArray[np.str_], scores: NDArray[np.float64], settings: RecommendationSettings
+) -> NDArray[np.float64]:
+    """float64 (n,): the worst score that still makes each item's list; any score does while the list is not full."""
     place = np.searchsorted(ids, owners)
     place = np.where(place < len(ids), place, 0)
     kept = (ids[place] == owners) if len(ids) else np.zeros(len(owners), bool)
     full = np.bincount(place[kept], minlength=len(ids)) >= settings.similar_size
     worst = np.full(len(ids), np.inf)
     np.minimum.at(worst, place[kept], scores[kept])
-    bar[full] = worst[full]
-    rows = np.flatnonzero(np.isin(ids, anew))
-    block = max(1, _BLOCK_CELLS // max(1, len(ids)))
-    for start in range(0, len(rows), block):
-        of_block = rows[start : start + block]
-        combined, _, _ = _scores(items, of_block, settings)
-        combined[items.families[of_block, None] == items.families[None, :]] = -np.inf
-        hit |= combined.max(axis=0) >= bar
-    return ids[hit]
+    return np.where(full, worst, -np.inf)
 
 
 def refresh(
@@ -161,18 +178,20 @@ def refresh(
     changed: Collection[str],
     settings: RecommendationSettings,
     *,
+    index: IndexSettings | None = None,
     progress: Progress = _quiet,
 ) -> tuple[pa.Table, NDArray[np.str_]]:
     """`previous` brought up to date, and the ids of the items whose rows were computed again.
 
-    The table equals `similar_items(items, settings)`. Arguments and conditions are those of `affected`.
+    The table equals `similar_items(items, settings)` while the index is exact. Arguments and conditions are those of
+    `affected`.
     """
     again = affected(previous, items, changed, settings)
     owners = np.asarray(previous.column("item_id").to_pylist(), np.str_)
     stays = np.isin(owners, items.ids) & ~np.isin(owners, again)
-    fresh = similar_items(items, settings, only=again.tolist(), progress=progress)
+    fresh = similar_items(items, settings, index=index, only=again.tolist(), progress=progress)
     merged = pa.concat_tables([previous.filter(pa.array(stays)).cast(fresh.schema), fresh])
-    return merged.sort_by([("item_id", "ascending"), ("rank", "ascending")]).combine_chunks(), again
+    return merged.sort_by([(name, "ascending") for name in SIMILAR_ITEMS.key]).combine_chunks(), again
 
 
 def _rows(items: SimilarityInput, ids: Collection[str]) -> NDArray[np.int64]:
@@ -186,82 +205,169 @@ def _rows(items: SimilarityInput, ids: Collection[str]) -> NDArray[np.int64]:
 
 def _scores(
     items: SimilarityInput, rows: NDArray[np.int64], settings: RecommendationSettings
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Score, image cosine and text cosine of `rows` (m,) with every item, each float32 (m, n)."""
+) -> dict[str, NDArray[np.float32]]:
+    """For each way of comparing, the score of `rows` (m,) with every item, float32 (m, n); -inf where there is none."""
     image: NDArray[np.float32] = np.matmul(items.image[rows], items.image.T, dtype=np.float32)
-    image /= SCALE
     text: NDArray[np.float32] = np.matmul(items.text[rows], items.text.T, dtype=np.float32)
-    text /= SCALE
-    both = items.has_image[rows, None] & items.has_image
-    combined = np.subtract(image, text)
-    combined *= np.where(both, np.float32(settings.image_weight), np.float32(0))
-    combined += text
-    return combined, image, text
+    return _combined(image / SCALE, text / SCALE, items.has_image[rows, None] & items.has_image, settings)
+
+
+def _combined(
+    image: NDArray[np.float32], text: NDArray[np.float32], pictured: NDArray[np.bool_], settings: RecommendationSettings
+) -> dict[str, NDArray[np.float32]]:
+    """The scores of pairs by each way of comparing, from both cosines and whether both items have a photo."""
+    both = (image - text) * np.where(pictured, np.float32(settings.image_weight), np.float32(0)) + text
+    return {"both": both, "image": np.where(pictured, image, np.float32(-np.inf)), "text": text}
+
+
+@dataclass(frozen=True)
+class _View:
+    """Some items as FAISS holds them: `rows` int64 (m,), ascending, are the items, `vectors` (n, d) those of all."""
+
+    index: ItemIndex
+    rows: NDArray[np.int64]
+    vectors: NDArray[np.float32]
+
+    @classmethod
+    def of(
+        cls, items: SimilarityInput, rows: NDArray[np.int64], vectors: NDArray[np.float32], settings: IndexSettings
+    ) -> _View | None:
+        if len(rows) == 0:
+            return None
+        return cls(build(items.ids[rows], vectors[rows], settings), rows, vectors)
+
+    def search(
+        self, anchors: NDArray[np.int64], size: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.float64]]:
+        """Items int64 (m, c) that come closest, which of them are there, and float64 (m,): no item that is not among
+        them scores more."""
+        count = min(size, len(self.rows))
+        found, scores = self.index.search(self.vectors[anchors], count)
+        floor = np.full(len(anchors), -np.inf) if count == len(self.rows) else scores[:, -1] / np.float64(SCALE)
+        return self.rows[np.maximum(found, 0)], found >= 0, floor
+
+
+@dataclass(frozen=True)
+class _Views:
+    """What FAISS searches: all items by text, those with a photo by image and by both, the others by text."""
+
+    text: _View | None
+    image: _View | None
+    both: _View | None
+    pictureless: _View | None
+
+    @classmethod
+    def of(cls, items: SimilarityInput, settings: RecommendationSettings, index: IndexSettings) -> _Views:
+        weight = np.float32(settings.image_weight)
+        joint = np.concatenate([np.sqrt(weight) * items.image, np.sqrt(1 - weight) * items.text], axis=1)
+        pictured = np.flatnonzero(items.has_image)
+        return cls(
+            _View.of(items, np.arange(len(items)), items.text, index),
+            _View.of(items, pictured, items.image, index),
+            _View.of(items, pictured, joint, index),
+            _View.of(items, np.flatnonzero(~items.has_image), items.text, index),
+        )
+
+    def searched(self, by: str, pictured: bool) -> list[_View]:
+        """Where candidates of an item, with a photo or without, are looked for; nowhere if it has no such list."""
+        if by == "image":
+            views = [self.image] if pictured else []
+        elif by == "text" or not pictured:
+            views = [self.text]
+        else:
+            views = [self.both, self.pictureless]
+        return [view for view in views if view is not None]
 
 
 def _block(
-    items: SimilarityInput,
-    rows: NDArray[np.int64],
-    by_family: NDArray[np.int64],
-    starts: NDArray[np.int64],
-    sizes: NDArray[np.int64],
-    settings: RecommendationSettings,
+    items: SimilarityInput, rows: NDArray[np.int64], views: _Views, settings: RecommendationSettings
 ) -> pa.Table:
-    """The lists of `rows` (m,). Family f's members are `by_family[starts[f] : starts[f] + sizes[f]]`, by row."""
-    m, k = len(rows), settings.similar_size
-    combined, image, text = _scores(items, rows, settings)
-    best = np.maximum.reduceat(combined[:, by_family], starts, axis=1)
-    best[np.arange(m), items.families[rows]] = -np.inf
-    keep = min(best.shape[1], k + _SLACK)
-    chosen = np.argpartition(-best, keep - 1, axis=1)[:, :keep]
-    unclear = np.empty(0, np.int64)
-    if keep < best.shape[1]:
-        # Where the list's last score is also the last one kept, equals of it may have been left behind.
-        ranked = np.sort(np.take_along_axis(best, chosen, axis=1), axis=1)
-        unclear = np.flatnonzero(ranked[:, keep - k] == ranked[:, 0])
-    similar = np.empty((m, min(k, keep)), np.int64)
-    clear = np.setdiff1d(np.arange(m), unclear)
-    similar[clear] = _ordered(combined, best, clear, chosen[clear], by_family, starts, sizes)[:, :k]
-    for anchor in unclear:
-        everything = np.arange(best.shape[1])[None, :]
-        similar[anchor] = _ordered(combined, best, np.array([anchor]), everything, by_family, starts, sizes)[0, :k]
-    line = np.arange(m)[:, None]
-    own = items.families[similar] == items.families[rows, None]
-    pictured = items.has_image[similar] & items.has_image[rows, None]
-    ranks = np.broadcast_to(np.arange(1, similar.shape[1] + 1), similar.shape)
-    there = ~own.ravel()
-    owners = np.broadcast_to(rows[:, None], similar.shape)
+    """The lists of `rows` (m,)."""
+    anchors, ways, ranks, similar = [], [], [], []
+    for way, by in enumerate(BY):
+        for pictured in (True, False):
+            of_kind = rows[items.has_image[rows] == pictured]
+            where = views.searched(by, pictured)
+            if len(of_kind) and where:
+                owner, place, found = _lists(items, of_kind, by, where, settings)
+                anchors.append(owner)
+                ways.append(np.full(len(owner), way))
+                ranks.append(place + 1)
+                similar.append(found)
+    if not anchors:
+        return arrow_schema(SIMILAR_ITEMS).empty_table()
+    owner, way, rank, other = map(np.concatenate, (anchors, ways, ranks, similar))
+    order = np.lexsort((rank, way, owner))
+    owner, way, rank, other = owner[order], way[order], rank[order], other[order]
+    image, text, pictured = _pairs(items, owner, other[:, None])
+    scores = np.stack([_combined(image, text, pictured, settings)[by][:, 0] for by in BY], axis=1)
+    ids = pa.array(items.ids.tolist(), pa.string())
     columns = [
-        pa.array(items.ids[owners.ravel()[there]].tolist(), pa.string()),
-        pa.array(ranks.ravel()[there], pa.int32()),
-        pa.array(items.ids[similar.ravel()[there]].tolist(), pa.string()),
-        pa.array(combined[line, similar].ravel()[there].astype(np.float64), pa.float64()),
-        pa.array(image[line, similar].ravel()[there].astype(np.float64), pa.float64(), mask=~pictured.ravel()[there]),
-        pa.array(text[line, similar].ravel()[there].astype(np.float64), pa.float64()),
+        ids.take(pa.array(owner)),
+        pa.array(BY, pa.string()).take(pa.array(way)),
+        pa.array(rank, pa.int32()),
+        ids.take(pa.array(other)),
+        pa.array(scores[np.arange(len(way)), way].astype(np.float64), pa.float64()),
+        pa.array(image[:, 0].astype(np.float64), pa.float64(), mask=~pictured[:, 0]),
+        pa.array(text[:, 0].astype(np.float64), pa.float64()),
     ]
     return pa.table(columns, schema=arrow_schema(SIMILAR_ITEMS))
 
 
-def _ordered(
-    combined: NDArray[np.float32],
-    best: NDArray[np.float32],
+def _pairs(
+    items: SimilarityInput, anchors: NDArray[np.int64], others: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    """Image cosine, text cosine and whether both have a photo, of `anchors` (m,) with their `others` (m, c)."""
+    image = np.matmul(items.image[others], items.image[anchors][:, :, None])[:, :, 0] / SCALE
+    text = np.matmul(items.text[others], items.text[anchors][:, :, None])[:, :, 0] / SCALE
+    return image, text, items.has_image[anchors, None] & items.has_image[others]
+
+
+def _lists(
+    items: SimilarityInput, anchors: NDArray[np.int64], by: str, views: list[_View], settings: RecommendationSettings
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """(anchor, place from 0, similar item) of the lists of `anchors` (m,), each int64 (r,)."""
+    found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]] = []
+    size = _FETCH * settings.similar_size
+    while len(anchors):
+        unclear = []
+        step = max(1, _BLOCK_NUMBERS // (size * items.width))
+        for start in range(0, len(anchors), step):
+            some = anchors[start : start + step]
+            owner, place, similar, clear = _taken(items, some, by, views, size, settings)
+            kept = clear[owner]
+            found.append((some[owner[kept]], place[kept], similar[kept]))
+            unclear.append(some[~clear])
+        anchors = np.concatenate(unclear)
+        size *= _FETCH
+    owners, ranks, others = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return owners, ranks, others
+
+
+def _taken(
+    items: SimilarityInput,
     anchors: NDArray[np.int64],
-    chosen: NDArray[np.int64],
-    by_family: NDArray[np.int64],
-    starts: NDArray[np.int64],
-    sizes: NDArray[np.int64],
-) -> NDArray[np.int64]:
-    """For each of `anchors` (a,): the best item of each of its `chosen` (a, c) families, best first, ties by row."""
-    if chosen.size == 0:
-        return np.empty(chosen.shape, np.int64)
-    flat = chosen.ravel()
-    length = sizes[flat]
-    ends = np.cumsum(length)
-    member = by_family[np.arange(ends[-1]) - np.repeat(ends - length - starts[flat], length)]
-    anchor = np.repeat(np.repeat(anchors, chosen.shape[1]), length)
-    target = np.maximum.reduceat(combined[anchor, member], ends - length)
-    is_best = combined[anchor, member] == np.repeat(target, length)
-    first = np.minimum.reduceat(np.where(is_best, member, np.iinfo(np.int64).max), ends - length).reshape(chosen.shape)
-    value = np.take_along_axis(best[anchors], chosen, axis=1)
-    order = np.lexsort((first, -value), axis=1)
-    return cast("NDArray[np.int64]", np.take_along_axis(first, order, axis=1))
+    by: str,
+    views: list[_View],
+    size: int,
+    settings: RecommendationSettings,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """(place in `anchors`, place in its list, similar item), each (r,), from the `size` nearest of each view; and bool
+    (m,): the lists that nothing farther away could change."""
+    parts = [view.search(anchors, size) for view in views]
+    other = np.concatenate([part[0] for part in parts], axis=1)
+    there = np.concatenate([part[1] for part in parts], axis=1)
+    floor = np.maximum.reduce([part[2] for part in parts])
+    scores = _combined(*_pairs(items, anchors, other), settings)[by]
+    line, column = np.nonzero(there & (items.families[other] != items.families[anchors, None]))
+    item, score = other[line, column], scores[line, column]
+    # The best variant of each family, then the best families.
+    order = np.lexsort((item, -score, items.families[item], line))
+    order = order[places(line[order] * len(items) + items.families[item][order]) == 0]
+    order = order[np.lexsort((item[order], -score[order], line[order]))]
+    place = places(line[order])
+    order, place = order[place < settings.similar_size], place[place < settings.similar_size]
+    worst = np.full(len(anchors), -np.inf)
+    last = place == settings.similar_size - 1
+    worst[line[order[last]]] = score[order[last]]
+    return line[order], place, item[order], (floor == -np.inf) | (worst > floor + _NOISE)

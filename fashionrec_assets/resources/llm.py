@@ -33,6 +33,7 @@ from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception
 from tenacity.wait import wait_random_exponential
 
 from fashionrec_assets.resources.spending import Meter, OverBudgetError, Use
+from fashionrec_assets.settings import ModelCallSettings
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
@@ -120,6 +121,22 @@ class CallSettings:
     backoff_s: float = 1.0
     longest_wait_s: float = 120.0
     give_up_after: int = 20
+
+    @classmethod
+    def of(cls, settings: ModelCallSettings, *, model: str | None = None, image_tokens: int = 3_000) -> CallSettings:
+        """The calls of a section of the settings, to its model or to another one."""
+        return cls(
+            model=model or settings.model or "",
+            max_output_tokens=settings.max_output_tokens,
+            temperature=settings.temperature,
+            output_limit_name=settings.output_limit_name,
+            image_tokens=image_tokens,
+            call_timeout_s=settings.call_timeout_s,
+            max_attempts=settings.max_attempts,
+            backoff_s=settings.backoff_s,
+            longest_wait_s=settings.longest_wait_s,
+            give_up_after=settings.give_up_after,
+        )
 
 
 @dataclass(frozen=True)

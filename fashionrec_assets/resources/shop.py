@@ -27,6 +27,9 @@ from fashionrec_assets.storage.warehouse import Connection, Warehouse, delete_ke
 
 _log = logging.getLogger(__name__)
 
+COMMIT_SECONDS = 2.0
+"""Buckets that are done within it are written down in one transaction."""
+
 
 class Reporter(Protocol):
     """Hears how the work goes on."""
@@ -138,7 +141,8 @@ class StageRun:
 
         The file always comes first: a kill in between leaves keys that the next run finds stale (or orphaned) and does
         again, never a ledger entry without its file. A batch never spans buckets, so that an interrupted run ends with
-        the same bytes as an undisturbed one.
+        the same bytes as an undisturbed one. Opening the warehouse costs more than a small bucket: buckets done within
+        `COMMIT_SECONDS` share a transaction, and an error keeps what was done before it.
         """
         if plan.orphaned:
             store.put(store.schema.empty_table(), drop=plan.orphaned)
@@ -146,14 +150,32 @@ class StageRun:
                 if table is not None:
                     delete_keys(connection, table, table.key[0], plan.orphaned)
         done, total = 0, len(plan.todo)
-        for _, keys in store.group(list(plan.todo)):
-            made = compute(keys)
-            store.put(made.rows, drop=[key for key in keys if key not in made.outputs])
-            with self.commit(plan, made.outputs) as connection:
-                if table is not None and made.table_rows is not None:
-                    upsert_rows(connection, table, made.table_rows)
-            done += len(keys)
-            self.progress(done, total)
+        outputs: dict[str, str] = {}
+        rows: list[pa.Table] = []
+
+        def commit() -> None:
+            with self.commit(plan, outputs) as connection:
+                if table is not None and rows:
+                    upsert_rows(connection, table, pa.concat_tables(rows))
+            outputs.clear()
+            rows.clear()
+
+        committed = time.monotonic()
+        try:
+            for _, keys in store.group(list(plan.todo)):
+                made = compute(keys)
+                store.put(made.rows, drop=[key for key in keys if key not in made.outputs])
+                outputs.update(made.outputs)
+                if made.table_rows is not None:
+                    rows.append(made.table_rows)
+                done += len(keys)
+                if time.monotonic() - committed >= COMMIT_SECONDS:
+                    commit()
+                    committed = time.monotonic()
+                self.progress(done, total)
+        finally:
+            if outputs:
+                commit()
 
     @contextmanager
     def commit(self, plan: Plan, outputs: Mapping[str, str], *, orphans: bool = False) -> Generator[Connection]:

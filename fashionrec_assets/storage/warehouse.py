@@ -73,6 +73,8 @@ class Warehouse:
         self.settings = settings
         self.tables = {table.name: table for table in tables if not table.parquet}
         self._in_use = threading.local()
+        self._declared: int | None = None
+        """The inode of the file in which the tables are known to be."""
         self._lock = FileLock(str(path) + ".lock", timeout=settings.lock_timeout_s, is_singleton=True)
 
     @contextmanager
@@ -102,8 +104,7 @@ class Warehouse:
             with self._noted("write"), self._lock.acquire():
                 connection = self._connect(read_only=False)
                 try:
-                    for table in self.tables.values():
-                        connection.execute(table.ddl())
+                    self._declare(connection)
                     connection.begin()
                     yield connection
                     connection.commit()
@@ -116,6 +117,13 @@ class Warehouse:
                     connection.close()
         except Timeout as error:
             raise self._busy() from error
+
+    def _declare(self, connection: Connection) -> None:
+        inode = self.path.stat().st_ino
+        if inode != self._declared:
+            for table in self.tables.values():
+                connection.execute(table.ddl())
+            self._declared = inode
 
     @contextmanager
     def _noted(self, mode: Literal["read", "write"]) -> Generator[None]:

@@ -30,6 +30,8 @@ from fashionrec_assets.towers.reading import (
     SELECTION,
     SERVED,
     VECTOR_STORE,
+    feedback,
+    feedback_rows,
     item_features,
     user_profiles,
 )
@@ -67,7 +69,7 @@ VECTORS = Stage(
     **asset_spec(
         MODEL,
         group="towers",
-        deps=["interactions", "users", "items", "splits", "text_embeddings", "image_embeddings"],
+        deps=["interactions", "users", "items", "splits", "feedback", "text_embeddings", "image_embeddings"],
         kinds={"pytorch"},
     )
 )
@@ -80,7 +82,7 @@ def two_tower_model(shop: ShopParam) -> dg.MaterializeResult:
     with shop.stage(MODEL) as run:
         version = shop.version_or_none(MODEL.name)
         planned = run.plan_model(
-            training_rows(shop, before=_newest(shop, cuts(shop))),
+            _rows(shop, before=_newest(shop, cuts(shop))),
             tolerance=shop.settings.two_tower.retrain_share,
             exists=version is not None,
             text=shop.model_id("text_model"),
@@ -141,6 +143,15 @@ def _newest(shop: Shop, split: Cuts) -> int:
     return split.end if shop.settings.two_tower.refit else split.test
 
 
+def _rows(shop: Shop, *, before: int) -> dict[str, str]:
+    """A fingerprint of what is known of each item before `before` (UTC seconds): events, and answers to explanations.
+
+    Where nobody answered, it is that of the events alone.
+    """
+    rows = training_rows(shop, before=before)
+    return rows | {item: f"{rows.get(item, '')}+{said}" for item, said in feedback_rows(shop, before=before).items()}
+
+
 def _train(shop: Shop, run: StageRun, planned: ModelPlan) -> FittedTwoTower:
     from fashionrec_assets.towers.training import fit_two_tower
     from fashionrec_assets.towers.validation import validation_ndcg
@@ -169,6 +180,8 @@ def _train(shop: Shop, run: StageRun, planned: ModelPlan) -> FittedTwoTower:
     start, starts = _starts(shop, planned)
     content = {name: shop.digest(name) for name in ("text_embeddings", "image_embeddings", "items")}
     made_of = {"rows": planned.plan.todo, "code": planned.plan.code_fp, "start": start, **content}
+    ends = {SELECTION: split.validation, EVALUATION: split.test, SERVED: split.end}
+    said = {name: feedback(shop, log, before=before) for name, before in ends.items()}
     fitted = fit_two_tower(
         history,
         log.between(None, split.test),
@@ -179,6 +192,7 @@ def _train(shop: Shop, run: StageRun, planned: ModelPlan) -> FittedTwoTower:
         evaluate=judge,
         full=log.between(None, split.end) if settings.two_tower.refit else None,
         profiles=profiles,
+        feedback={name: one for name, one in said.items() if one is not None},
         session_gap=settings.catalog.session_gap_minutes * 60,
         starts=starts,
         checkpoints=shop.spill / MODEL.name,

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from fashionrec_assets.catalog.event_log import EventLog
 from fashionrec_assets.catalog.reading import ALWAYS, users_file
 from fashionrec_assets.catalog.sources import open_source
 from fashionrec_assets.embeddings.reading import AVATAR_STORE, IMAGE_STORE, TEXT_STORE, vectors
 from fashionrec_assets.resources.shop import Shop
 from fashionrec_assets.storage.buckets import VECTOR_COLUMNS
+from fashionrec_assets.storage.tables import rows_digest
 from fashionrec_assets.storage.warehouse import scratch
 from fashionrec_assets.towers.features import ItemFeatures, Modality, UserProfiles
+from fashionrec_assets.towers.feedback import Feedback
 
 CATEGORIES = ("product_type", "colour", "pattern", "section", "gender", "brand", "family_id")
 """The columns of `items` that the item tower embeds."""
@@ -61,6 +64,35 @@ def user_profiles(shop: Shop, user_ids: list[str]) -> UserProfiles:
         ).fetchall()
     genders, ages, cities = ([row[at] for row in rows] for at in range(len(PROFILE)))
     return UserProfiles.build(gender=genders, age=ages, city=cities, avatar=_avatars(shop, user_ids))
+
+
+def feedback(shop: Shop, log: EventLog, *, before: int) -> Feedback | None:
+    """What the people of `log` said before `before` (UTC seconds) about explanations; None if nobody said anything."""
+    with shop.warehouse.reader() as connection:
+        rows = connection.execute(
+            "SELECT user_id, item_id, helpful FROM feedback WHERE ts < make_timestamp(CAST(? AS BIGINT)) "
+            "AND user_id IN (SELECT unnest(?)) AND item_id IN (SELECT unnest(?)) ORDER BY user_id, item_id, ts",
+            [before * 1_000_000, log.user_ids.tolist(), log.item_ids.tolist()],
+        ).fetchall()
+    if not rows:
+        return None
+    users, items, helpful = zip(*rows, strict=True)
+    return Feedback(
+        np.searchsorted(log.user_ids, np.array(users)).astype(np.int64),
+        np.searchsorted(log.item_ids, np.array(items)).astype(np.int64),
+        np.array(helpful, dtype=np.bool_),
+    )
+
+
+def feedback_rows(shop: Shop, *, before: int) -> dict[str, str]:
+    """A fingerprint of what was said before `before` (UTC seconds) about explanations of each item."""
+    with shop.warehouse.reader() as connection:
+        rows = connection.execute(
+            f"SELECT item_id, {rows_digest('user_id', 'helpful', 'epoch_us(ts)')} FROM feedback "
+            "WHERE ts < make_timestamp(CAST(? AS BIGINT)) GROUP BY item_id",
+            [before * 1_000_000],
+        ).fetchall()
+    return dict(rows)
 
 
 def _avatars(shop: Shop, user_ids: list[str]) -> Modality | None:

@@ -63,7 +63,7 @@ def fit_two_tower(
     evaluate: Callable[[TwoTower], float],
     full: EventLog | None = None,
     profiles: UserProfiles | None = None,
-    feedback: Feedback | None = None,
+    feedback: Mapping[str, Feedback] | None = None,
     session_gap: int = SESSION_GAP,
     starts: Mapping[str, TwoTower] | None = None,
     checkpoints: Path | None = None,
@@ -72,7 +72,8 @@ def fit_two_tower(
     """Chooses the number of epochs on `fit`, then trains for that many on `train`, and on `full` if it is given.
 
     `fit` is the log before validation, `train` before test, `full` up to now, all cuts of one log. `evaluate(model)`
-    returns the validation NDCG of a model trained on `fit`. `data_digest` names the data (it goes into `model_id`).
+    returns the validation NDCG of a model trained on `fit`. `feedback` (by the names of the artifact's folders, as
+    `starts`) must be of the days of the log that goes with it. `data_digest` names the data (it goes into `model_id`).
     `starts`: earlier models by the names of the artifact's folders; each is gone on from, for a share of the epochs.
     `checkpoints`: folder in which a killed run finds where it was; the caller clears it. `progress` counts epochs.
     Raises TrainingError.
@@ -93,7 +94,7 @@ def fit_two_tower(
             epochs=epochs,
             evaluate=None if made else evaluate,
             profiles=profiles,
-            feedback=feedback,
+            feedback=(feedback or {}).get(name),
             session_gap=session_gap,
             start=(starts or {}).get(name),
             checkpoint=None if checkpoints is None else checkpoints / f"{name}.safetensors",

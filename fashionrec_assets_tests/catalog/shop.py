@@ -16,7 +16,14 @@ import duckdb
 from PIL import Image
 
 from fashionrec_assets.catalog.sources import Source, open_source
-from fashionrec_assets.catalog.validation import PhotosReading, Reading, read_interactions, read_items, read_users
+from fashionrec_assets.catalog.validation import (
+    PhotosReading,
+    Reading,
+    read_feedback,
+    read_interactions,
+    read_items,
+    read_users,
+)
 from fashionrec_assets.settings import CatalogSettings, StorageSettings
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
@@ -91,6 +98,12 @@ class RawShop:
         return read_users(
             self.source, self.root / "out" / "interactions.parquet", self.root / "out", **self._common(), **more
         )
+
+    def feedback(self) -> Reading | None:
+        out = self.root / "out"
+        if not (out / "users.parquet").exists():
+            self.users()
+        return read_feedback(self.source, out / "items.parquet", out / "users.parquet", out, now=NOW, **self._common())
 
     def _common(self) -> dict[str, Any]:
         return {"catalog": self.catalog, "storage": STORAGE, "scratch": self.root / "scratch"}

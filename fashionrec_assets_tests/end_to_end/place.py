@@ -29,6 +29,13 @@ SMALL = {
         "sweep_events": 1500,
     },
     "ranking": {"epochs": 2, "folds": 2, "windows": 1},
+    "recommendations": {"homepage_size": 8, "shelf_size": 4},
+    "explanations": {"history_items": 4},
+    "outfits": {"enough_baskets": 20, "train_baskets": 60, "negatives": 10, "evaluated_baskets": 40, "looks": 1},
+    "styles": {"count": 5, "picks": 4, "report_users": 20},
+    "assistant": {"report_queries": 12, "report_users": 6},
+    "feedback": {"rows": 60, "counterfactual_rows": 8, "counterfactual_draws": 1},
+    "lookbook": {"shoppers": 2, "looks": 2, "items": 12, "questions": 2},
     "evaluation": {"bootstrap": 50, "seeds": 1, "ablations": "off", "ncf_experiments": ()},
     "storage": {"buckets": 4, "threads": 1},
 }

@@ -101,7 +101,7 @@ def test_every_hostile_row_is_refused_or_flagged_with_its_reason(hostile: tuple[
 
 def test_markup_in_a_title_is_text_wherever_it_is_shown(hostile: tuple[Place, RunResult]) -> None:
     place, _ = hostile
-    for page in (place.home / "reports").glob("*.html"):
+    for page in (place.home / "reports").rglob("*.html"):
         assert "<script>alert" not in page.read_text("utf-8")
     with place.shop().warehouse.reader() as connection:
         text = connection.execute("SELECT text FROM descriptions WHERE item_id = 'h-script'").fetchall()[0][0]

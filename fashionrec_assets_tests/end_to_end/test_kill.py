@@ -19,7 +19,7 @@ KILLED_RUN = """
 import json, os, signal, sys
 from pathlib import Path
 from fashionrec_assets_tests.end_to_end.place import Place
-from fashionrec_assets.storage import buckets
+from fashionrec_assets.resources import shop
 
 raw, home, point = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 stage, _, moment = point.partition("/")
@@ -32,7 +32,7 @@ class Killer:
     def started(self, name):
         self.running = name
     def advanced(self, name, done, total):
-        if name == stage and moment == "after a commit" and done < total:
+        if name == stage and moment in ("after a commit", "between commits") and done < total:
             die()
     def finished(self, name, counts, unit, seconds):
         if name == stage and moment == "at the end":
@@ -51,12 +51,15 @@ def replace_or_die(source, target):
         die()
 
 os.replace = replace_or_die
+if moment == "after a commit":
+    shop.COMMIT_SECONDS = 0.0
 result = Place(raw, home).run(reporter=killer)
 print("survived", result.errors)
 """
 
 POINTS = (
     "grounded_crops/after a commit",
+    "text_embeddings/between commits",
     "clip_model/before a rename",
     "item_vectors/before a rename",
     "homepage/at the end",

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fashionrec_assets.catalog.event_log import EventLog
 from fashionrec_assets.recommendations.popular import popular_items
 from fashionrec_assets.recommendations.tables import POPULAR_ITEMS, arrow_schema
@@ -9,7 +11,7 @@ DAY = 86_400
 START = 1_600_000_000
 
 
-def log_of(events: list[tuple[int, int, float]], users: int = 5, items: int = 5) -> EventLog:
+def log_of(events: Sequence[tuple[int, int, float]], users: int = 5, items: int = 5) -> EventLog:
     """Events as (user, item, day)."""
     columns = zip(*events, strict=True) if events else ((), (), ())
     who, what, when = (list(column) for column in columns)

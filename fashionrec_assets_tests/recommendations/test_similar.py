@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -8,7 +10,7 @@ from numpy.typing import NDArray
 from fashionrec_assets.recommendations import similar
 from fashionrec_assets.recommendations.similar import SimilarityInput, affected, refresh, similar_items
 from fashionrec_assets.recommendations.tables import SIMILAR_ITEMS, arrow_schema
-from fashionrec_assets.settings import RecommendationSettings
+from fashionrec_assets.settings import IndexSettings, RecommendationSettings
 
 SETTINGS = RecommendationSettings(similar_size=5)
 
@@ -40,31 +42,38 @@ class Shop:
         )
 
 
-def brute_force(items: SimilarityInput, settings: RecommendationSettings) -> list[tuple[str, int, str]]:
+def brute_force(items: SimilarityInput, settings: RecommendationSettings) -> list[tuple[str, str, int, str]]:
     """The definition, item by item, in float64 on the rounded vectors (whose products are exact there as well)."""
     scale = 4_000.0**2
-    out: list[tuple[str, int, str]] = []
+    out: list[tuple[str, str, int, str]] = []
     for a in range(len(items)):
-        best: dict[int, tuple[np.float32, int]] = {}
+        best: dict[str, dict[int, tuple[np.float32, int]]] = {"both": {}, "image": {}, "text": {}}
         for b in range(len(items)):
             if items.families[a] == items.families[b]:
                 continue
             text = np.float32(np.float32(items.text[a].astype(float) @ items.text[b].astype(float)) / np.float32(scale))
-            score = text
+            scores = {"both": text, "text": text}
             if items.has_image[a] and items.has_image[b]:
                 product = np.float32(items.image[a].astype(float) @ items.image[b].astype(float))
                 image = np.float32(product / np.float32(scale))
-                score = np.float32(np.float32((image - text) * np.float32(settings.image_weight)) + text)
+                scores["image"] = image
+                scores["both"] = np.float32(np.float32((image - text) * np.float32(settings.image_weight)) + text)
             family = int(items.families[b])
-            if family not in best or score > best[family][0]:
-                best[family] = (score, b)
-        ranked = sorted(best.values(), key=lambda entry: (-entry[0], entry[1]))[: settings.similar_size]
-        out += [(str(items.ids[a]), rank, str(items.ids[b])) for rank, (_, b) in enumerate(ranked, 1)]
+            for by, score in scores.items():
+                if family not in best[by] or score > best[by][family][0]:
+                    best[by][family] = (score, b)
+        for by, found in best.items():
+            ranked = sorted(found.values(), key=lambda entry: (-entry[0], entry[1]))[: settings.similar_size]
+            out += [(str(items.ids[a]), by, rank, str(items.ids[b])) for rank, (_, b) in enumerate(ranked, 1)]
     return out
 
 
-def keys(table: pa.Table) -> list[tuple[str, int, str]]:
-    return list(zip(*(table.column(name).to_pylist() for name in ("item_id", "rank", "similar_id")), strict=True))
+def keys(table: pa.Table) -> list[tuple[str, str, int, str]]:
+    return list(zip(*(table.column(name).to_pylist() for name in ("item_id", "by", "rank", "similar_id")), strict=True))
+
+
+def by_both(table: pa.Table) -> list[dict[str, Any]]:
+    return [row for row in table.to_pylist() if row["by"] == "both"]
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.5, 1.0])
@@ -82,9 +91,10 @@ def test_families_are_collapsed_and_the_own_family_left_out() -> None:
     items = SimilarityInput.of(ids, vectors, np.ones(5, bool), vectors, ["x", "x", "y", "y", ""])
     table = similar_items(items, SETTINGS)
     lists: dict[str, list[str]] = {}
-    for owner, _, other in keys(table):
-        lists.setdefault(owner, []).append(other)
-    assert lists == {"a": ["c", "e"], "b": ["c", "e"], "c": ["b", "e"], "d": ["b", "e"], "e": ["d", "b"]}
+    for owner, by, _, other in keys(table):
+        lists.setdefault(f"{owner} {by}", []).append(other)
+    expected = {"a": ["c", "e"], "b": ["c", "e"], "c": ["b", "e"], "d": ["b", "e"], "e": ["d", "b"]}
+    assert lists == {f"{owner} {by}": others for owner, others in expected.items() for by in ("both", "image", "text")}
 
 
 def test_a_missing_photo_means_text_alone() -> None:
@@ -92,12 +102,14 @@ def test_a_missing_photo_means_text_alone() -> None:
     text = np.array([[1, 0], [0, 1], [1, 0], [1, 0]], np.float32)
     flags = np.array([True, True, False, True])
     items = SimilarityInput.of(np.array(["a", "b", "c", "d"]), image, flags, text, [None] * 4)
-    rows = {(r["item_id"], r["similar_id"]): r for r in similar_items(items, SETTINGS).to_pylist()}
+    rows = {(r["item_id"], r["similar_id"]): r for r in by_both(similar_items(items, SETTINGS))}
     assert rows["a", "b"]["score"] == pytest.approx(0.5)
     assert rows["a", "b"]["image_similarity"] == pytest.approx(1)
     assert rows["a", "c"]["score"] == pytest.approx(1)
     assert rows["a", "c"]["image_similarity"] is None
     assert rows["a", "d"]["image_similarity"] is None, "a photo without a vector is no photo"
+    by_image = {k[0]: k[3] for k in keys(similar_items(items, SETTINGS)) if k[1] == "image"}
+    assert by_image == {"a": "b", "b": "a"}, "who has no photo neither has a list by image nor stands on one"
 
 
 def test_blocks_do_not_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,13 +123,13 @@ def test_blocks_do_not_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
         [f"{i % 70}" for i in range(n)],
     )
     whole = similar_items(items, SETTINGS)
-    monkeypatch.setattr(similar, "_BLOCK_CELLS", n)
+    monkeypatch.setattr(similar, "_BLOCK_NUMBERS", 1)
     seen: list[tuple[int, int]] = []
     assert similar_items(items, SETTINGS, progress=lambda done, total: seen.append((done, total))).equals(whole)
     assert seen[-1] == (n, n)
     assert len(seen) == n
     some = similar_items(items, SETTINGS, only=["042", "007"])
-    assert some.equals(whole.filter(pa.compute.is_in(whole["item_id"], pa.array(["042", "007"]))).combine_chunks())
+    assert some.equals(whole.filter(pa.array(np.isin(whole["item_id"].to_pylist(), ["042", "007"]))).combine_chunks())
 
 
 def test_scores_are_the_cosines() -> None:
@@ -126,12 +138,30 @@ def test_scores_are_the_cosines() -> None:
     ids = np.array([f"{i:02d}" for i in range(40)])
     settings = RecommendationSettings(similar_size=39, image_weight=0.3)
     items = SimilarityInput.of(ids, image, np.ones(40, bool), text, [None] * 40)
-    for row in similar_items(items, settings).to_pylist():
+    for row in by_both(similar_items(items, settings)):
         a, b = int(row["item_id"]), int(row["similar_id"])
         cosines = [float(v[a] @ v[b] / np.linalg.norm(v[a]) / np.linalg.norm(v[b])) for v in (image, text)]
         assert row["image_similarity"] == pytest.approx(cosines[0], abs=5e-4)
         assert row["text_similarity"] == pytest.approx(cosines[1], abs=5e-4)
         assert row["score"] == pytest.approx(0.3 * cosines[0] + 0.7 * cosines[1], abs=5e-4)
+
+
+def test_lists_by_one_vector_follow_its_cosine() -> None:
+    items = Shop(60, seed=4).input()
+    for row in similar_items(items, SETTINGS).to_pylist():
+        if row["by"] != "both":
+            assert row["score"] == row[f"{row['by']}_similarity"]
+
+
+def test_a_graph_serves_a_catalog_beyond_the_exact_index() -> None:
+    rng = np.random.default_rng(9)
+    n = 400
+    image, text = rng.standard_normal((n, 16)).astype(np.float32), rng.standard_normal((n, 16)).astype(np.float32)
+    items = SimilarityInput.of(np.array([f"{i:03d}" for i in range(n)]), image, rng.random(n) < 0.9, text, [None] * n)
+    exact = set(keys(similar_items(items, SETTINGS)))
+    approximate = set(keys(similar_items(items, SETTINGS, index=IndexSettings(flat_up_to=100))))
+    assert len(approximate) == len(exact)
+    assert len(exact & approximate) > 0.95 * len(exact)
 
 
 def test_two_hundred_random_edits_equal_a_full_recomputation() -> None:

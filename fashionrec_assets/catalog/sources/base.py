@@ -39,12 +39,14 @@ BUILT_IN: Final[Mapping[str, str]] = {
     "hm": "fashionrec_assets.catalog.sources.hm:HM",
 }
 
+FEEDBACK_FILES: Final = ("feedback.csv", "feedback.csv.gz", "feedback.parquet", "feedback.jsonl", "feedback.jsonl.gz")
+
 
 @dataclass(frozen=True)
 class RawFile:
-    """One raw input: `name` is stable (items, events, users, images), `path` a file, or a folder of photos."""
+    """One raw input: `name` is stable, `path` a file, or a folder of photos."""
 
-    name: Literal["items", "events", "users", "images"]
+    name: Literal["items", "events", "users", "feedback", "images"]
     path: Path
 
 
@@ -117,6 +119,27 @@ class Source(ABC):
         """The optional user file: user_id, gender, age, city, avatar_ref."""
         return None
 
+    def feedback(self) -> RowsFile | None:
+        """The optional file of what users said about explanations, in columns of this project's own making."""
+        path = self.find_optional(*FEEDBACK_FILES)
+        if path is None:
+            return None
+        return RowsFile(
+            path,
+            {
+                "user_id": ("user_id", "user"),
+                "item_id": ("item_id", "item"),
+                "ts": ("timestamp", "time", "ts"),
+                "helpful": "helpful",
+                "lead": ("lead", "kind"),
+                "tone": "tone",
+                "length": "length",
+                "text": ("text", "explanation"),
+                "edited_text": ("edited_text", "edited"),
+            },
+            required=("user_id", "item_id", "ts", "helpful"),
+        )
+
     def split_days(self, span_days: int) -> tuple[int, int]:
         """Default (validation, test) days for a log that touches `span_days` UTC days."""
         return (1, 1) if span_days < 14 else (3, 4)
@@ -127,6 +150,9 @@ class Source(ABC):
         users = self.users()
         if users is not None:
             found.append(RawFile("users", users.path))
+        feedback = self.feedback()
+        if feedback is not None:
+            found.append(RawFile("feedback", feedback.path))
         for photos in (self.raw / "images", self.raw / "images.tar"):
             if photos.exists():
                 found.append(RawFile("images", photos))

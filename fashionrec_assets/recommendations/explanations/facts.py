@@ -17,7 +17,7 @@ hold, by kind:
 - `popularity`: `number` people turned to the item in the last `base` days of the log.
 - `new`: the item is on sale since `at`, `number` days before the end of the log; `base` people have turned to it.
 - `pairing`: `number` people (`what` = "people") or baskets ("baskets") had both the item and `item`, called `value`, of
-  `base` that had `item`.
+  `base` that had `item`. What a basket is, and having something in it, is said in `outfits/baskets.py`.
 - `kinds`: items of the types `what` and `value` were had together in `number` baskets; `base` would be expected if
   types met by chance.
 - `style`: the item belongs to the style `value` (its name; `what` is its id), as do `number` of the `base` different
@@ -94,7 +94,7 @@ class Evidence:
 FACT_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(Fact))
 
 FACTS_SQL = (
-    "STRUCT(id VARCHAR, kind VARCHAR, what VARCHAR, \"value\" VARCHAR, item VARCHAR, \"at\" TIMESTAMP, "
+    'STRUCT(id VARCHAR, kind VARCHAR, what VARCHAR, "value" VARCHAR, item VARCHAR, "at" TIMESTAMP, '
     "number DOUBLE, base DOUBLE, weight DOUBLE)[]"
 )
 """The DuckDB type of a column of facts."""

@@ -68,6 +68,7 @@ class Catalog:
         price: Sequence[float | None],
         launched: NDArray[np.int64],
         *,
+        people: NDArray[np.int64],
         days: int,
     ) -> Catalog:
         """From columns in the order of `log.item_ids`; an item without a name is called by its id."""
@@ -77,17 +78,9 @@ class Catalog:
             {name: np.asarray([value or "" for value in values], object) for name, values in attributes.items()},
             np.asarray([np.nan if one is None else one for one in price], np.float64),
             launched,
-            people_lately(log, days),
+            people,
             days,
         )
-
-
-def people_lately(log: EventLog, days: int) -> NDArray[np.int64]:
-    """int64 (n_items,): the different users who turned to each item in the last `days` days before the newest event,
-    that event's second included."""
-    recent = log.between(int(log.times.max(initial=0)) - days * DAY + 1, None)
-    pairs = np.unique(recent.users.astype(np.int64) * log.n_items + recent.items)
-    return np.bincount(pairs % max(log.n_items, 1), minlength=log.n_items)
 
 
 class HomepageFacts:

@@ -1,0 +1,1 @@
+"""The discovery report: what diversity and exploration cost, and whether styles are what their names say."""

@@ -1,0 +1,1 @@
+"""What answers to explanations are made into: preferences in force, and training data."""
