@@ -820,7 +820,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "bootstrap": 500,
             "seeds": 1,
             "ncf_seeds": 1,
-            "ncf_experiments": (1, 2, 3),
+            "ncf_experiments": (2, 3),
             "ncf_users": 500,
             "ablation_events": 6_000,
             "ablation_epochs": 2,

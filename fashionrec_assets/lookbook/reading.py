@@ -6,12 +6,12 @@ pictures, wording, pages.
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from fashionrec_assets.catalog.event_log import BEHAVIOURS
+from fashionrec_assets.catalog.names import item_name
 from fashionrec_assets.lookbook.rows import (
     Item,
     Look,
@@ -237,11 +237,7 @@ def items(connection: Connection, ids: Iterable[str]) -> dict[str, Item]:
         "WHERE item_id IN (SELECT unnest(?))",
         [sorted(set(ids))],
     ).fetchall()
-    return {row[0]: Item(row[0], _plain(row[1]) or f"Item {row[0]}", *row[2:]) for row in rows}
-
-
-def _plain(title: str) -> str:
-    return " ".join(html.unescape(title).split())
+    return {row[0]: Item(row[0], item_name(row[1], row[0]), *row[2:]) for row in rows}
 
 
 def similar(connection: Connection, ids: Iterable[str], most: int) -> dict[str, dict[str, list[Similar]]]:

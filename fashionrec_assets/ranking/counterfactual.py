@@ -255,7 +255,7 @@ class _Person:
         self.candidates, self.values = block.items[pairs], block.values[pairs]
         touched = slice(int(known.matrix.indptr[self.row]), int(known.matrix.indptr[self.row + 1]))
         self.touched = known.matrix.indices[touched].astype(np.int64)
-        self.weights = known.knn.matrix.data[touched]
+        self.weights: NDArray[np.float32] = known.knn.matrix.data[touched].astype(np.float32)
 
     def near(self, name: str) -> NDArray[np.float32]:
         """float32 (history, candidates)."""
@@ -269,7 +269,8 @@ class _Person:
         """float32 (m,): what each item adds to its group beyond the strongest other item of the group."""
         out = self.history[self.out]
         others = (codes[out][:, None] == codes[self.touched][None, :]) & (out[:, None] != self.touched[None, :])
-        return np.maximum(self.weight() - np.where(others, self.weights[None, :], 0).max(axis=1, initial=0), 0)
+        strongest = np.where(others, self.weights[None, :], 0).max(axis=1, initial=0)
+        return np.maximum(self.weight() - strongest, 0).astype(np.float32)
 
     def without_each(self, places: NDArray[np.int64], vectors: NDArray[np.float32] | None) -> NDArray[np.float32]:
         """float32 (m, k, features): the k candidates at `places`, without each of the m items in turn.

@@ -10,13 +10,13 @@ from dataclasses import asdict
 from typing import Any
 
 import dagster as dg
-import duckdb
 import numpy as np
 import pyarrow as pa
 
 from fashionrec_assets.catalog.digests import file_digest
 from fashionrec_assets.catalog.reading import cuts, interactions_file
 from fashionrec_assets.embeddings.reading import IMAGE_STORE, TEXT_STORE, vectors
+from fashionrec_assets.recommendations.fingerprints import output_fps
 from fashionrec_assets.recommendations.page_inputs import PageInputs
 from fashionrec_assets.recommendations.rules import (
     RuleSet,
@@ -35,11 +35,11 @@ from fashionrec_assets.recommendations.tables import (
     SIMILAR_ITEMS,
     arrow_schema,
 )
-from fashionrec_assets.resources.glue import ShopParam, asset_spec, materialized, table_of
+from fashionrec_assets.resources.glue import ShopParam, asset_spec, exported, materialized, table_of
 from fashionrec_assets.resources.shop import WHOLE, Shop, StageRun
 from fashionrec_assets.settings import digest
 from fashionrec_assets.storage.ledger import Plan, Stage
-from fashionrec_assets.storage.tables import literal, quote, rows_digest
+from fashionrec_assets.storage.tables import literal, rows_digest
 from fashionrec_assets.storage.warehouse import delete_keys, insert_rows, one_row, replace_rows
 
 RULES_STAGE = Stage("business_rules", "table", version="1", settings=("recommendations.rules",))
@@ -143,7 +143,7 @@ def homepage(shop: ShopParam) -> dg.MaterializeResult:
         )
         if plan.todo or plan.orphaned:
             _publish_pages(shop, run, plan)
-        return materialized(run, **_pages_shown(shop))
+        return materialized(run, **exported(run, HOMEPAGE, POPULAR_ITEMS), **_pages_shown(shop))
 
 
 @dg.asset(
@@ -180,7 +180,9 @@ def similar_items(shop: ShopParam) -> dg.MaterializeResult:
                 'SELECT "by", count(DISTINCT item_id) AS items, count(*) AS rows, round(avg(score), 3) AS mean_score '
                 'FROM similar_items GROUP BY ALL ORDER BY "by"'
             ).fetch_df()
-        return materialized(run, rows=rows[0], lists_recomputed=recomputed, lists=table_of(by.to_dict("records")))
+        exports = exported(run, SIMILAR_ITEMS)
+        lists = table_of(by.to_dict("records"))
+        return materialized(run, rows=rows[0], lists_recomputed=recomputed, lists=lists, **exports)
 
 
 def _publish_pages(shop: Shop, run: StageRun, plan: Plan) -> None:
@@ -193,7 +195,7 @@ def _publish_pages(shop: Shop, run: StageRun, plan: Plan) -> None:
         delete_keys(connection, HOMEPAGE, "user_id", plan.orphaned)
         replace_rows(connection, POPULAR_ITEMS, inputs.popular)
     for users, table in inputs.pages(list(plan.todo), run.progress):
-        outputs = dict.fromkeys(users, digest([])) | _output_fps(table)
+        outputs = dict.fromkeys(users, digest([])) | output_fps(table, "user_id")
         with run.commit(plan, outputs) as connection:
             delete_keys(connection, HOMEPAGE, "user_id", users)
             insert_rows(connection, HOMEPAGE, table)
@@ -241,12 +243,3 @@ def _similarity_input(shop: Shop) -> SimilarityInput:
     ids = [row[0] for row in rows]
     image, text = vectors(shop, IMAGE_STORE, ids), vectors(shop, TEXT_STORE, ids)
     return SimilarityInput.of(np.asarray(ids), image.values, image.present, text.values, [row[1] for row in rows])
-
-
-def _output_fps(table: pa.Table) -> dict[str, str]:
-    """A fingerprint of each user's rows."""
-    columns = [f"coalesce(CAST({quote(name)} AS VARCHAR), '')" for name in HOMEPAGE.column_names]
-    with duckdb.connect() as connection:
-        connection.register("pages", table)
-        rows = connection.execute(f"SELECT user_id, {rows_digest(*columns)} FROM pages GROUP BY user_id").fetchall()
-    return dict(rows)

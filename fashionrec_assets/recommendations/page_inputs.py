@@ -6,7 +6,6 @@ pages (`homepage.py`), writing them (`assets.py`).
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -84,10 +83,9 @@ def _facts(shop: Shop, fusion: LateFusionRecommender) -> Facts:
     known = fusion.known
     with shop.warehouse.reader() as connection:
         rows = connection.execute(f"SELECT title, price, {', '.join(SHARED)} FROM items ORDER BY item_id").fetchall()
-    # Facts are plain text: entities in a title are decoded here, and escaped again by whatever shows them.
     catalog = Catalog.of(
         known.log,
-        [html.unescape(row[0]) for row in rows],
+        [row[0] for row in rows],
         {name: [row[2 + at] for row in rows] for at, name in enumerate(SHARED)},
         [row[1] for row in rows],
         launched(shop),

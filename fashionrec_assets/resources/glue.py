@@ -78,6 +78,18 @@ def materialized(run: StageRun, *, rows: int | None = None, **metadata: Any) -> 
     return dg.MaterializeResult(metadata=shown, data_version=dg.DataVersion(run.data_version()))
 
 
+def exported(run: StageRun, *tables: Table, changed: bool | None = None) -> dict[str, dg.MetadataValue]:
+    """Parquet files of `tables`, written if they `changed` (None: if the stage did anything) or one is missing; where
+    each lies, as metadata."""
+    shop, counts = run.shop, run.counts
+    worked = bool(counts.work or counts.orphaned) if changed is None else changed
+    paths = {table.name: shop.exports / f"{table.name}.parquet" for table in tables}
+    for table in tables:
+        if worked or not paths[table.name].exists():
+            shop.export(table)
+    return {f"export_{name}": dg.MetadataValue.path(str(path)) for name, path in paths.items()}
+
+
 def table_of(records: Sequence[Mapping[str, Any]]) -> dg.MetadataValue | None:
     """Rows as a table in the UI; None if there are none."""
     if not records:

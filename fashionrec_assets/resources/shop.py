@@ -22,7 +22,7 @@ from fashionrec_assets.storage import ledger
 from fashionrec_assets.storage.artifacts import Artifacts
 from fashionrec_assets.storage.buckets import BucketStore
 from fashionrec_assets.storage.ledger import WHOLE, Counts, ModelPlan, Plan, Stage
-from fashionrec_assets.storage.tables import Table
+from fashionrec_assets.storage.tables import Table, literal, quote
 from fashionrec_assets.storage.warehouse import Connection, Warehouse, delete_keys, upsert_rows
 
 _log = logging.getLogger(__name__)
@@ -214,6 +214,25 @@ class Shop:
     @property
     def reports(self) -> Path:
         return self.home / "reports"
+
+    @property
+    def exports(self) -> Path:
+        """The folder of the tables that applications read, as Parquet files."""
+        return self.home / "exports"
+
+    def export(self, table: Table) -> Path:
+        """Write a table, in the order of its key, to `<exports>/<name>.parquet`, whole or not at all."""
+        path = self.exports / f"{table.name}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.tmp")
+        order = f" ORDER BY {', '.join(map(quote, table.key))}" if table.key else ""
+        with self.warehouse.reader() as connection:
+            connection.execute(
+                f"COPY (SELECT {', '.join(map(quote, table.column_names))} FROM {quote(table.name)}{order}) "
+                f"TO {literal(str(draft))} (FORMAT parquet)"
+            )
+        draft.replace(path)
+        return path
 
     @property
     def spill(self) -> Path:

@@ -6,7 +6,6 @@ Does not belong here: figures.
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fashionrec_assets.catalog.names import item_name
 from fashionrec_assets.catalog.reading import cuts
 from fashionrec_assets.evaluation.explanations.counterfactual import Faithfulness, Question, Trial, counterfactual
 from fashionrec_assets.evaluation.explanations.history import Point, moved
@@ -87,7 +87,7 @@ def _explained(
 ) -> Explained:
     stated = tuple(Claim(claim["text"], claim["cites"]) for claim in claims or ())
     return Explained(
-        Evidence(surface, subject, item_id, html.unescape(title), facts_of(facts)),
+        Evidence(surface, subject, item_id, item_name(title, item_id), facts_of(facts)),
         Explanation(text, stated, lead or None, writer, rejected),
     )
 

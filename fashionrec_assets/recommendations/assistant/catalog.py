@@ -16,6 +16,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from fashionrec_assets.catalog.names import item_name
 from fashionrec_assets.catalog.reading import cuts
 from fashionrec_assets.recommendations.assistant.query import PRICE_BELOW, Constraint, Query
 from fashionrec_assets.recommendations.assistant.vocabulary import HARD, SILENT, SOFT, Vocabulary, accepts, value_of
@@ -97,10 +98,7 @@ class CatalogFrame:
         plain = tuple(html.unescape(title or "") for title in titles)
         ids = np.asarray(item_ids, dtype=np.str_)
         known = np.array([np.nan if price is None else price for price in prices], dtype=np.float64)
-        kinds = [said["type"].of_item(row) for row in range(len(ids))]
-        names = tuple(
-            title or (kind[0] if kind else item_id) for title, kind, item_id in zip(plain, kinds, item_ids, strict=True)
-        )
+        names = tuple(item_name(title, item_id) for title, item_id in zip(titles, item_ids, strict=True))
         return cls(ids, plain, names, known, said)
 
     @cached_property

@@ -18,7 +18,7 @@ from fashionrec_assets.recommendations.explanations.reading import SEPARATOR, ev
 from fashionrec_assets.recommendations.explanations.tables import EXPLANATIONS, explanation_rows
 from fashionrec_assets.recommendations.explanations.writing import explain
 from fashionrec_assets.recommendations.feedback.strategies import lead_orders
-from fashionrec_assets.resources.glue import ShopParam, asset_spec, materialized, table_of
+from fashionrec_assets.resources.glue import ShopParam, asset_spec, exported, materialized, table_of
 from fashionrec_assets.resources.shop import Shop
 from fashionrec_assets.storage.ledger import Stage, batches
 from fashionrec_assets.storage.warehouse import Connection, insert_rows, one_row
@@ -74,7 +74,7 @@ def explanations(shop: ShopParam) -> dg.MaterializeResult:
                 insert_rows(connection, EXPLANATIONS, rows)
             done += len(keys)
             run.progress(done, len(todo))
-        return materialized(run, **_shown(shop), **(model.figures() if model else {}))
+        return materialized(run, **exported(run, EXPLANATIONS), **_shown(shop), **(model.figures() if model else {}))
 
 
 def _orders(shop: Shop) -> dict[str, tuple[Kind, ...]]:

@@ -1,8 +1,7 @@
 """Texts by a language model, every claim of it judged before anyone reads it.
 
-Belongs here: what the model is told and asked, the way from refused claims to a text that keeps the rules, and bounded
-concurrency. Does not belong here: the protocol and its failures (`resources.llm`), judging (`verifier.py`), the words
-of the prompt (`prompts/<version>/explain.jinja`).
+Belongs here: the way from refused claims to a text that keeps the rules, and bounded concurrency. Does not belong here:
+the protocol and its failures (`resources.llm`), judging (`verifier.py`), what the model is told (`prompt.py`).
 
 The model is given one recommendation's facts, as data between fences, without any id of a person. Its answer is
 structured: clauses, each citing a fact. Claims that the verifier refuses go back to it with the verifier's words, for
@@ -14,18 +13,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from pydantic import BaseModel, ConfigDict
-
-from fashionrec_assets.descriptions.prompts import fence_of
-from fashionrec_assets.recommendations.explanations.facts import Evidence, Fact, Kind
+from fashionrec_assets.recommendations.explanations.facts import Evidence
+from fashionrec_assets.recommendations.explanations.prompt import Draft, Prompt, Wish
 from fashionrec_assets.recommendations.explanations.realiser import clause, realise
-from fashionrec_assets.recommendations.explanations.texts import Claim, Explanation, shown_name
+from fashionrec_assets.recommendations.explanations.texts import Claim, Explanation
 from fashionrec_assets.recommendations.explanations.verifier import claim_problems
 from fashionrec_assets.resources.llm import (
     Answer,
@@ -33,7 +28,6 @@ from fashionrec_assets.resources.llm import (
     CallSettings,
     ChatModel,
     NoEndpointError,
-    Question,
     endpoint_host,
     endpoint_is_set,
     quiet,
@@ -41,39 +35,9 @@ from fashionrec_assets.resources.llm import (
 from fashionrec_assets.resources.spending import Meter, Prices
 from fashionrec_assets.settings import ExplanationSettings, digest
 
-PACKAGED = Path(__file__).parent / "prompts"
 MOST_CLAIMS = {"short": 1, "normal": 3}
 CLAIM_CHARS = 300
 _VERSION = "1"
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    text: str
-    cites: str
-
-
-class Draft(BaseModel):
-    """The model's answer."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    claims: list[_Part]
-
-
-ANSWER_FORMAT: dict[str, Any] = {
-    "type": "json_schema",
-    "json_schema": {"name": "explanation", "strict": True, "schema": Draft.model_json_schema()},
-}
-
-
-@dataclass(frozen=True)
-class Wish:
-    """One text to write: of what, and the kinds of facts to lead with."""
-
-    evidence: Evidence
-    order: Sequence[Kind] | None = None
 
 
 class LanguageModelWriter:
@@ -90,14 +54,7 @@ class LanguageModelWriter:
                 "FASHIONREC_EXPLANATIONS__PROVIDER=rules."
             )
         self._settings = settings
-        packaged = PACKAGED / settings.prompts
-        self._folder = packaged if packaged.is_dir() else Path(settings.prompts)
-        if not (self._folder / "explain.jinja").is_file():
-            raise FileNotFoundError(f"explanations.prompts = {settings.prompts!r} has no explain.jinja")
-        loader = FileSystemLoader(self._folder)
-        self._environment = Environment(
-            loader=loader, undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
-        )
+        self.prompt = Prompt(settings)
         self.meter = Meter(Prices(settings.price_in, settings.price_out), settings.budget, settings.token_cap)
         self.model = ChatModel(CallSettings.of(settings), self.meter)
 
@@ -105,8 +62,7 @@ class LanguageModelWriter:
     def version(self) -> str:
         """Digest of the prompt, the model and every setting that changes a text."""
         settings = self._settings
-        source = (self._folder / "explain.jinja").read_text("utf-8")
-        return digest([_VERSION, source, settings.model, settings.rounds, settings.temperature])[:16]
+        return digest([_VERSION, self.prompt.source, settings.model, settings.rounds, settings.temperature])[:16]
 
     def write(
         self, wishes: Sequence[Wish], *, seed: int, progress: Callable[[int, int], None] | None = None
@@ -155,7 +111,7 @@ class LanguageModelWriter:
         refused: dict[int, list[str]] = {}
         for _ in range(settings.rounds):
             try:
-                answer = await self.model.ask(self.question(wish, by_rules, claims, refused, seed=seed))
+                answer = await self.model.ask(self.prompt.question(wish, by_rules, claims, refused, seed=seed))
             except CallFailedError:
                 break
             heard = parse(answer)
@@ -195,47 +151,6 @@ class LanguageModelWriter:
         fact = evidence.fact(claim.cites)
         made = None if fact is None else clause(fact, evidence, self._settings, seed=seed)
         return None if made is None else Claim(made.text[:1].upper() + made.text[1:], made.cites)
-
-    def question(
-        self,
-        wish: Wish,
-        by_rules: Explanation,
-        claims: Sequence[Claim],
-        refused: dict[int, list[str]],
-        *,
-        seed: int,
-    ) -> Question:
-        """The question about one wish; `claims` are the last answer, `refused` what was wrong with it."""
-        evidence, settings = wish.evidence, self._settings
-        data: dict[str, Any] = {"surface": evidence.surface, "item shown": evidence.name}
-        data["facts"] = [told for fact in evidence.facts if (told := self._told(fact, evidence, seed)) is not None]
-        if refused:
-            data["draft"] = [{"text": one.text, "cites": one.cites} for one in claims]
-            data["refused"] = {claims[place].text: found for place, found in refused.items()}
-        text = json.dumps(data, ensure_ascii=False, indent=1)
-        values = {
-            "fence": fence_of(text),
-            "data": text,
-            "refused": bool(refused),
-            "length": settings.length,
-            "tone": settings.tone,
-            "lead": by_rules.claims[0].cites if wish.order is not None else "",
-        }
-        template = self._environment.get_template("explain.jinja")
-        system, user = (
-            "".join(template.blocks[name](template.new_context(values))).strip() for name in ("system", "user")
-        )
-        return Question(system, user, ANSWER_FORMAT)
-
-    def _told(self, fact: Fact, evidence: Evidence, seed: int) -> dict[str, Any] | None:
-        """A fact as the model sees it; None where it should not be told."""
-        wording = clause(fact, evidence, self._settings, seed=seed)
-        if wording is None:
-            return None
-        value = fact.value if fact.item is None else shown_name(fact.value, fact.item)
-        told = {"id": fact.id, "kind": fact.kind, "what": fact.what, "value": value, "number": fact.number}
-        told |= {"base": fact.base, "at": fact.at and f"{fact.at:%Y-%m-%d}", "wording": wording.text}
-        return {name: one for name, one in told.items() if one not in (None, "")}
 
     def figures(self) -> dict[str, Any]:
         """What this run's calls took, for people; the cost only where prices are known."""

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fashionrec_assets.catalog.event_log import BEHAVIOURS, EventLog
+from fashionrec_assets.catalog.names import item_name
 from fashionrec_assets.catalog.reading import ALWAYS
 from fashionrec_assets.ranking.counterfactual import leave_one_out, neutralised
 from fashionrec_assets.ranking.knowledge import DAY, Knowledge
@@ -63,7 +64,7 @@ class Catalog:
     def of(
         cls,
         log: EventLog,
-        names: Sequence[str],
+        titles: Sequence[str],
         attributes: Mapping[str, Sequence[str | None]],
         price: Sequence[float | None],
         launched: NDArray[np.int64],
@@ -71,8 +72,8 @@ class Catalog:
         people: NDArray[np.int64],
         days: int,
     ) -> Catalog:
-        """From columns in the order of `log.item_ids`; an item without a name is called by its id."""
-        called = [" ".join(name.split()) or f"item {key}" for name, key in zip(names, log.item_ids, strict=True)]
+        """From columns in the order of `log.item_ids`."""
+        called = [item_name(title, key) for title, key in zip(titles, log.item_ids.tolist(), strict=True)]
         return cls(
             np.asarray(called, object),
             {name: np.asarray([value or "" for value in values], object) for name, values in attributes.items()},

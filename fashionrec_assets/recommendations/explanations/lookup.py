@@ -11,7 +11,6 @@ outfits (`outfits/baskets.py`), and is read of their model.
 
 from __future__ import annotations
 
-import html
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fashionrec_assets.catalog.event_log import BEHAVIOURS
+from fashionrec_assets.catalog.names import item_name
 from fashionrec_assets.catalog.reading import interactions_file
 from fashionrec_assets.embeddings.reading import IMAGE_STORE, TEXT_STORE, vectors
 from fashionrec_assets.recommendations.explanations.facts import KINDS
@@ -92,20 +92,9 @@ def _failed(connection: Connection, name: str) -> set[int]:
 
 
 def _misnamed(connection: Connection) -> set[int]:
-    """Claims that call an item by another name than the catalog's; one without a title goes by type or id."""
-    failed = set()
-    for claim, value, item, title, kind, category, there in connection.execute(query("names")).fetchall():
-        name = _plain(html.unescape(title))
-        called = (
-            {name} if name else {_plain(one) for one in (kind, category, item, f"item {item}", "") if one is not None}
-        )
-        if not there or _plain(value or "") not in called | {_plain(title)}:
-            failed.add(claim)
-    return failed
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.split())
+    """Claims that call an item by another name than the catalog's."""
+    rows = connection.execute(query("names")).fetchall()
+    return {claim for claim, value, item, title in rows if title is None or value != item_name(title, item)}
 
 
 def _unlike(shop: Shop, rows: Iterable[tuple[int, str, str, str, float]]) -> set[int]:

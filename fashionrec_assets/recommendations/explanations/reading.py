@@ -6,13 +6,13 @@ belong here: wording, checking.
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from itertools import groupby
 from typing import Any, cast
 
+from fashionrec_assets.catalog.names import item_name
 from fashionrec_assets.recommendations.explanations.facts import Evidence, Fact, Kind, Surface
 from fashionrec_assets.recommendations.outfits.tables import LOOK_SLOTS
 from fashionrec_assets.resources.shop import Shop
@@ -79,7 +79,7 @@ def _evidence(surface: Surface, rows: Any) -> list[Evidence]:
     for subject, item_id, title, size in told:
         name = names.get(item_id)
         if name is None:
-            name = names[item_id] = html.unescape(title)
+            name = names[item_id] = item_name(title, item_id)
         made.append(Evidence(surface, subject, item_id, name, tuple(facts[at : at + size])))
         at += size
     return made

@@ -1,7 +1,7 @@
 """Answers as training data for a language model, in the file formats of OpenAI's fine-tuning service.
 
 Belongs here: which answers make an example, their lines, and pseudonyms. Does not belong here: the prompt and the form
-of a model's answer (`by_llm.py`), judging claims (`verifier.py`), sending anything anywhere.
+of a model's answer (`explanations/prompt.py`), judging claims (`verifier.py`), sending anything anywhere.
 
 Supervised fine-tuning: a line is `{"messages": [system, user, assistant]}`. Direct preference optimisation: a line is
 `{"input": {"messages": [system, user]}, "preferred_output": [assistant], "non_preferred_output": [assistant]}`. Both
@@ -22,8 +22,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fashionrec_assets.recommendations.explanations.by_llm import Draft, LanguageModelWriter, Wish
 from fashionrec_assets.recommendations.explanations.facts import Evidence, Surface
+from fashionrec_assets.recommendations.explanations.prompt import Draft, Prompt, Wish
 from fashionrec_assets.recommendations.explanations.reading import SEPARATOR, evidence_of
 from fashionrec_assets.recommendations.explanations.realiser import realise
 from fashionrec_assets.recommendations.explanations.texts import Claim, Explanation
@@ -38,7 +38,7 @@ NO_TEXT = "the answer came without the text that was shown, and nobody edited it
 UNSUPPORTED = "a statement in the text has no evidence"
 NOT_HELPFUL = "not helpful, and nobody wrote a better one"
 
-Prompt = Callable[[Evidence], tuple[str, str]]
+Question = Callable[[Evidence], tuple[str, str]]
 """The system's and the user's message that ask for the words about a piece of evidence, the evidence fenced."""
 Reply = Callable[[str, Evidence, str], str | None]
 """The message in which a model would have given a user a text; None if a statement in it has no evidence."""
@@ -81,7 +81,7 @@ def training_examples(
     evidence: Mapping[tuple[str, str], Evidence],
     pseudonyms: Pseudonyms,
     *,
-    prompt: Prompt,
+    prompt: Question,
     reply: Reply,
 ) -> Exports:
     """Examples made of `answers`; `evidence` by user and item, as far as it is still known.
@@ -205,16 +205,13 @@ def reply_of(settings: ExplanationSettings, published: Mapping[tuple[str, str], 
     return reply
 
 
-def prompt_of(settings: ExplanationSettings, seed: int) -> Prompt:
-    """The question that the writer asks a model about a piece of evidence, before any answer was refused.
-
-    Nothing is asked. Raises NoEndpointError where the environment names no endpoint that the writer could ask.
-    """
-    writer = LanguageModelWriter(settings)
+def prompt_of(settings: ExplanationSettings, seed: int) -> Question:
+    """The question that a model is asked about a piece of evidence, before any answer was refused."""
+    asked = Prompt(settings)
 
     def prompt(evidence: Evidence) -> tuple[str, str]:
         by_rules = realise(evidence, settings, seed=seed)
-        question = writer.question(Wish(evidence), by_rules, [], {}, seed=seed)
+        question = asked.question(Wish(evidence), by_rules, [], {}, seed=seed)
         return question.system, question.user
 
     return prompt

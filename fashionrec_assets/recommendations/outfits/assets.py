@@ -17,7 +17,7 @@ from fashionrec_assets.crops.album import drawn_once
 from fashionrec_assets.recommendations.outfits.reading import MODEL
 from fashionrec_assets.recommendations.outfits.tables import COMPLEMENTS, OUTFITS
 from fashionrec_assets.recommendations.tables import arrow_schema
-from fashionrec_assets.resources.glue import ShopParam, asset_spec, materialized, picture, table_of
+from fashionrec_assets.resources.glue import ShopParam, asset_spec, exported, materialized, picture, table_of
 from fashionrec_assets.resources.shop import WHOLE, Shop, StageRun
 from fashionrec_assets.settings import digest
 from fashionrec_assets.storage.ledger import Stage
@@ -82,7 +82,8 @@ def outfits(shop: ShopParam) -> dg.MaterializeResult:
                 replace_rows(connection, COMPLEMENTS, complements)
         model = Compatibility.load(shop.current(MODEL_STAGE.name))
         weights = [{"feature": name, "weight": weight} for name, weight in model.strongest()]
-        return materialized(run, **_shown(shop), what_the_model_listens_to=table_of(weights))
+        exports = exported(run, OUTFITS, COMPLEMENTS)
+        return materialized(run, **exports, **_shown(shop), what_the_model_listens_to=table_of(weights))
 
 
 def _made(shop: Shop, run: StageRun) -> tuple[pa.Table, pa.Table]:

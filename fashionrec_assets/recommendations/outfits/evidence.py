@@ -67,6 +67,9 @@ def facts_of_pairs(
         affinity.type_baskets[first].astype(np.float64) * affinity.type_baskets[second] / max(affinity.several, 1)
     )
     pairs = entries(affinity.together, anchors, items).astype(np.float64)
+    # Every item is somewhat popular: what counts is by how much more than those that anybody turns to.
+    popular = affinity.popularity[:, :3].astype(np.float64) @ model.weights[:3]
+    usual = popular[people > 0].mean() if (people > 0).any() else 0.0
     nothing, blank, none = np.full(p, np.nan), [""] * p, [None] * p
     both_photos = wardrobe.has_image[anchors] & wardrobe.has_image[items]
     texts = np.asarray(wardrobe.text.any(axis=1))
@@ -133,7 +136,7 @@ def facts_of_pairs(
         _Column(
             "popularity",
             people[items] > 0,
-            sum((parts[name] for name in FEATURES[:3]), np.zeros(p)),
+            popular[items] - usual,
             blank,
             blank,
             none,

@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from fashionrec_assets.catalog.names import item_name
 from fashionrec_assets.recommendations.outfits.slots import AUDIENCES, SLOTS, audience_of, codes, go_together, slot_of
 
 ATTRIBUTES: tuple[str, ...] = ("type", "category", "section", "audience", "brand", "colour", "pattern", "price band")
@@ -85,7 +86,7 @@ class Wardrobe:
         slots = [slot_of(*words) for words in zip(categories, types, (title or "" for title in titles), strict=True)]
         return cls(
             ids,
-            tuple(title or kind or own for title, kind, own in zip(titles, types, ids.tolist(), strict=True)),
+            tuple(item_name(title, own) for title, own in zip(titles, ids.tolist(), strict=True)),
             np.unique(np.array(families, dtype=np.str_), return_inverse=True)[1].astype(np.int64),
             codes(slots, SLOTS),
             codes(audiences, AUDIENCES),

@@ -6,7 +6,6 @@ belong here: clusters, names, choice.
 
 from __future__ import annotations
 
-import html
 import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -15,9 +14,11 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 
+from fashionrec_assets.catalog.names import item_name
 from fashionrec_assets.catalog.reading import cuts, event_log, interactions_file
 from fashionrec_assets.embeddings.reading import IMAGE_STORE, TEXT_STORE, stored_vectors, vectors
 from fashionrec_assets.index.vectors_index import ItemIndex, unit_rows
+from fashionrec_assets.recommendations.fingerprints import output_fps
 from fashionrec_assets.recommendations.rules import RuleSet, item_columns, shown_items
 from fashionrec_assets.recommendations.styles.clusters import Content, StyleModel, fit_styles
 from fashionrec_assets.recommendations.styles.drawing import style_map
@@ -31,17 +32,17 @@ from fashionrec_assets.recommendations.styles.tables import (
     USER_STYLES,
     arrow_schema,
 )
-from fashionrec_assets.resources.glue import ShopParam, asset_spec, materialized, picture, table_of
+from fashionrec_assets.resources.glue import ShopParam, asset_spec, exported, materialized, picture, table_of
 from fashionrec_assets.resources.shop import WHOLE, Shop
 from fashionrec_assets.settings import digest
 from fashionrec_assets.storage import ledger
 from fashionrec_assets.storage.ledger import ModelPlan, Stage
 from fashionrec_assets.storage.tables import literal, rows_digest
-from fashionrec_assets.storage.warehouse import delete_keys, insert_rows, one_row, replace_rows, scratch
+from fashionrec_assets.storage.warehouse import delete_keys, insert_rows, one_row, replace_rows
 from fashionrec_assets.towers.reading import SERVED, VECTOR_STORE, user_profiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 STYLES_STAGE = Stage(
     "styles",
@@ -111,7 +112,9 @@ def styles(shop: ShopParam) -> dg.MaterializeResult:
             with run.commit(plan, {WHOLE: digest([t.to_pydict() for t in described[:2]])}) as connection:
                 for table, made in zip((STYLES, ITEM_STYLES, USER_STYLES), described, strict=True):
                     replace_rows(connection, table, made)
-        return materialized(run, changed_share_since_made=round(planned.share, 4), **_styles_shown(shop))
+        exports = exported(run, STYLES, ITEM_STYLES, USER_STYLES, changed=bool(plan.todo))
+        share = round(planned.share, 4)
+        return materialized(run, changed_share_since_made=share, **exports, **_styles_shown(shop))
 
 
 @dg.asset(
@@ -146,11 +149,12 @@ def style_discovery(shop: ShopParam) -> dg.MaterializeResult:
             rules=shop.digest("business_rules"),
         )
         if plan.todo or plan.orphaned:
-            table = _picks(shop, list(plan.todo), run.progress)
-            outputs = dict.fromkeys(plan.todo, "") | _output_fps(shop, table)
-            with run.commit(plan, outputs, orphans=True) as connection:
-                delete_keys(connection, STYLE_PICKS, "user_id", [*plan.todo, *plan.orphaned])
-                insert_rows(connection, STYLE_PICKS, table)
+            with run.commit(plan, {}, orphans=True) as connection:
+                delete_keys(connection, STYLE_PICKS, "user_id", plan.orphaned)
+            for users, table in _picks(shop, list(plan.todo), run.progress):
+                with run.commit(plan, dict.fromkeys(users, "") | output_fps(table, "user_id")) as connection:
+                    delete_keys(connection, STYLE_PICKS, "user_id", users)
+                    insert_rows(connection, STYLE_PICKS, table)
         with shop.warehouse.reader() as connection:
             rows, users, novelty = one_row(
                 connection, "SELECT count(*), count(DISTINCT user_id), avg(novelty) FROM style_picks"
@@ -167,6 +171,7 @@ def style_discovery(shop: ShopParam) -> dg.MaterializeResult:
             users=users,
             mean_novelty=None if novelty is None else round(novelty, 4),
             examples=table_of(examples.to_dict("records")),
+            **exported(run, STYLE_PICKS),
         )
 
 
@@ -276,14 +281,16 @@ def _styles_shown(shop: Shop) -> dict[str, Any]:
     }
 
 
-def _picks(shop: Shop, user_ids: list[str], progress: Callable[[int, int], None]) -> pa.Table:
-    """The picks of `user_ids`, people with a history."""
+def _picks(
+    shop: Shop, user_ids: list[str], progress: Callable[[int, int], None]
+) -> Iterator[tuple[list[str], pa.Table]]:
+    """Users, some at a time, and their picks."""
     from fashionrec_assets.recommendations.styles.discovery import StyleSpace, style_picks
     from fashionrec_assets.recommendations.styles.pick_facts import SHARED, PickCatalog, PickFacts
     from fashionrec_assets.towers.artifact import TwoTower
 
     if not user_ids:
-        return arrow_schema(STYLE_PICKS).empty_table()
+        return
     log, end = event_log(shop), cuts(shop).end
     log = log.between(None, end)
     model = TwoTower.load(shop.current("two_tower_model") / SERVED)
@@ -302,8 +309,7 @@ def _picks(shop: Shop, user_ids: list[str], progress: Callable[[int, int], None]
         model.settings.temperature,
     )
     text, image = vectors(shop, TEXT_STORE, ids), vectors(shop, IMAGE_STORE, ids)
-    # Names are plain text: entities in a title are decoded here, and escaped again by whatever shows them.
-    names = [" ".join(html.unescape(row[0]).split()) or f"item {key}" for row, key in zip(titles, ids, strict=True)]
+    names = [item_name(row[0], key) for row, key in zip(titles, ids, strict=True)]
     catalog = PickCatalog(
         np.asarray(names, object),
         {name: np.asarray([value or "" for value in columns[name]], object) for name in SHARED},
@@ -318,7 +324,9 @@ def _picks(shop: Shop, user_ids: list[str], progress: Callable[[int, int], None]
         log, chosen, item_vectors, as_of=end, profiles=user_profiles(shop, log.user_ids.tolist())
     )
     facts = PickFacts(log, catalog, shop.settings.explanations.facts)
-    return style_picks(space, log, chosen, user_vectors, facts, shop.settings.styles, progress)
+    yield np.setdiff1d(user_ids, log.user_ids[chosen]).tolist(), arrow_schema(STYLE_PICKS).empty_table()
+    for users, table in style_picks(space, log, chosen, user_vectors, facts, shop.settings.styles, progress):
+        yield log.user_ids[users].tolist(), table
 
 
 def _histories(shop: Shop) -> str:
@@ -328,14 +336,3 @@ def _histories(shop: Shop) -> str:
         FROM read_parquet({literal(str(interactions_file(shop)))}) JOIN users USING (user_id)
         WHERE NOT is_bot GROUP BY user_id
     """
-
-
-def _output_fps(shop: Shop, table: pa.Table) -> dict[str, str]:
-    """A fingerprint of each user's rows."""
-    with scratch(shop.settings.storage, shop.spill) as connection:
-        connection.register("picks", table)
-        rows = connection.execute(
-            "SELECT user_id, sha256(string_agg(CAST(to_json(picks) AS VARCHAR), chr(10) ORDER BY rank)) "
-            "FROM picks GROUP BY user_id"
-        ).fetchall()
-    return dict(rows)

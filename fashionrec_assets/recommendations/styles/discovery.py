@@ -86,16 +86,15 @@ def style_picks(
     facts: PickFacts,
     settings: StyleSettings,
     progress: Progress = lambda done, total: None,
-) -> pa.Table:
-    """`STYLE_PICKS` rows of `users`, sorted by (user_id, rank); arguments are those of `pools`."""
-    parts = [arrow_schema(STYLE_PICKS).empty_table()]
+) -> Iterator[tuple[NDArray[np.int64], pa.Table]]:
+    """Some of `users` at a time, and their `STYLE_PICKS` rows, sorted by (user_id, rank); arguments are those of
+    `pools`."""
     done = 0
     for block, profiles, pool in pools(space, log, users, vectors, settings):
         chosen = pick(pool, settings, settings.exploration)
-        parts.append(_rows(log, block, profiles, pool, chosen, facts))
+        yield block, _rows(log, block, profiles, pool, chosen, facts)
         done += len(block)
         progress(done, len(users))
-    return pa.concat_tables(parts).combine_chunks()
 
 
 def _rows(

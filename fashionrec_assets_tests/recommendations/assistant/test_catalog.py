@@ -46,7 +46,7 @@ def test_only_what_says_so_fits(text: str, expected: str) -> None:
 def test_the_shop_s_own_field_decides_over_its_description() -> None:
     assert CATALOG.values("type", 3) == ("boots",)
     assert CATALOG.names[0] == "Red & floral dress"
-    assert CATALOG.names[3] == "boots"
+    assert CATALOG.names[3] == f"item {CATALOG.item_ids[3]}"
     assert CATALOG.names[5] == "Thing"
 
 

@@ -81,7 +81,7 @@ HOMEPAGE: dict[tuple[str, str], tuple[Fact, ...]] = {
     ),
     ("u2", "d"): (Fact("f1", "new", at=START + 2 * DAY, number=2, base=2, weight=0.4),),
     ("u4", "d"): (
-        Fact("f1", "wording", "pv", "", "c", None, 0.8, None, 0.2),
+        Fact("f1", "wording", "pv", "item c", "c", None, 0.8, None, 0.2),
         Fact("f2", "price", number=100.0, base=30.0),
     ),
     ("u4", "b"): (),

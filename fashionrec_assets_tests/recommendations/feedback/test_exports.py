@@ -43,8 +43,7 @@ def answer(item: str, helpful: bool, text: str | None, edited: str | None = None
 
 
 @pytest.fixture
-def exports(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+def exports():
     return training_examples(
         [
             answer("i1", True, POPULAR),

@@ -50,7 +50,8 @@ class Shop:
         self.user_vectors = rng.normal(size=(self.log.n_users, 6)).astype(np.float32)
 
     def picks(self, users: np.ndarray) -> list[dict]:
-        return style_picks(self.space, self.log, users, self.user_vectors[users], self.facts, SETTINGS).to_pylist()
+        made = style_picks(self.space, self.log, users, self.user_vectors[users], self.facts, SETTINGS)
+        return [row for _, table in made for row in table.to_pylist()]
 
 
 @pytest.fixture(scope="module")
