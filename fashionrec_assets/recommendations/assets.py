@@ -49,7 +49,13 @@ HOMEPAGE_STAGE = Stage(
     version="4",
     key="user_id",
     reads=("history",),
-    settings=("recommendations", "explanations", "ranking.candidates", "ranking.new_candidates"),
+    settings=(
+        "recommendations",
+        "explanations.history_items",
+        "explanations.facts",
+        "ranking.candidates",
+        "ranking.new_candidates",
+    ),
 )
 SIMILAR_STAGE = Stage(
     "similar_items",

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 
@@ -191,8 +191,7 @@ class StageRun:
 
     def data_version(self) -> str:
         """The ordered digest of everything this stage has made."""
-        with self.shop.warehouse.reader() as connection:
-            return ledger.stage_digest(connection, self.stage.name)
+        return self.shop.digest(self.stage.name)
 
 
 class Shop:
@@ -206,6 +205,8 @@ class Shop:
         self.reporter: Reporter = reporter or LogReporter()
         self.rebuild = rebuild
         """Whether everything counts as stale: what the job `full_refresh` asks for."""
+        self._stamp: tuple[object, ...] = ()
+        self._known: dict[tuple[str, str], str | None] = {}
 
     @property
     def home(self) -> Path:
@@ -257,18 +258,28 @@ class Shop:
         """
         return self.artifacts.folder(name, self.version(name))
 
+    def _ledger(self, what: Literal["output", "digest"], stage: str) -> str | None:
+        """What the ledger says of a stage; opening the warehouse takes longer than reading it, so answers are kept."""
+        stamp = self.warehouse.stamp()
+        if stamp != self._stamp:
+            self._known.clear()
+            self._stamp = stamp
+        if (what, stage) not in self._known:
+            with self.warehouse.reader() as connection:
+                read = ledger.output_of if what == "output" else ledger.stage_digest
+                self._known[what, stage] = read(connection, stage)
+        return self._known[what, stage]
+
     def version(self, name: str) -> str:
         """The current version of an artifact. Raises LookupError if there is none."""
-        with self.warehouse.reader() as connection:
-            version = ledger.output_of(connection, name)
+        version = self._ledger("output", name)
         if version is None:
             raise LookupError(f"{name} has not been made yet in {self.home}: run `fashionrec run`, or materialize it.")
         return version
 
     def version_or_none(self, name: str) -> str | None:
         """The current version of an artifact whose folder is there, else None."""
-        with self.warehouse.reader() as connection:
-            version = ledger.output_of(connection, name)
+        version = self._ledger("output", name)
         return version if version is not None and self.artifacts.exists(name, version) else None
 
     def model_id(self, name: str) -> str:
@@ -277,8 +288,7 @@ class Shop:
 
     def digest(self, stage: str) -> str:
         """The data version of a stage."""
-        with self.warehouse.reader() as connection:
-            return ledger.stage_digest(connection, stage)
+        return self._ledger("digest", stage) or ""
 
     @contextmanager
     def stage(self, stage: Stage) -> Generator[StageRun]:

@@ -73,6 +73,7 @@ class Warehouse:
         self.settings = settings
         self.tables = {table.name: table for table in tables if not table.parquet}
         self._in_use = threading.local()
+        self._writes = 0
         self._declared: int | None = None
         """The inode of the file in which the tables are known to be."""
         self._lock = FileLock(str(path) + ".lock", timeout=settings.lock_timeout_s, is_singleton=True)
@@ -117,6 +118,20 @@ class Warehouse:
                     connection.close()
         except Timeout as error:
             raise self._busy() from error
+        finally:
+            self._writes += 1
+
+    def stamp(self) -> tuple[object, ...]:
+        """Differs whenever the content may differ: what was read at a stamp is still so while the stamp is the same."""
+        found: list[object] = [self._writes]
+        for path in (self.path, self.path.with_name(self.path.name + ".wal")):
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                found.append(None)
+            else:
+                found.append((status.st_ino, status.st_size, status.st_mtime_ns))
+        return tuple(found)
 
     def _declare(self, connection: Connection) -> None:
         inode = self.path.stat().st_ino

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fashionrec_assets.resources.runs import RunResult
+from fashionrec_assets.storage.tables import quote
 from fashionrec_assets_tests.end_to_end.place import Place
 
 EXPORTED = (
@@ -23,8 +24,8 @@ def test_an_export_is_its_table_in_order(name: str, first_run: tuple[Place, RunR
     written = pq.read_table(place.home / "exports" / f"{name}.parquet")
     assert written.column_names == list(table.column_names)
     with duckdb.connect(str(place.home / "warehouse.duckdb"), read_only=True) as connection:
-        order = ", ".join(table.key)
-        rows = connection.execute(f"SELECT {', '.join(table.column_names)} FROM {name} ORDER BY {order}").fetchall()
+        columns, order = (", ".join(map(quote, names)) for names in (table.column_names, table.key))
+        rows = connection.execute(f"SELECT {columns} FROM {quote(name)} ORDER BY {order}").fetchall()
     assert [tuple(row.values()) for row in written.to_pylist()] == rows
     assert rows
 

@@ -43,7 +43,7 @@ STATE_THE_CATALOG = (
     "explanation_report",
     "lookbook",
 )
-"""What is made again when any row of the catalog changed, because it shows prices, names items, or lists all of them."""
+"""What is made again when any row of the catalog changed: it shows prices, names items, or lists all of them."""
 
 
 def work(result: RunResult) -> dict[str, int]:

@@ -186,3 +186,20 @@ def test_threads_reading_while_one_writes_see_whole_transactions(tmp_path: Path)
     for reader in readers:
         reader.join()
     assert all(count % 2 == 0 for count in seen)
+
+
+def test_the_stamp_changes_with_every_write_and_only_then(tmp_path: Path) -> None:
+    warehouse, other = open_warehouse(tmp_path), open_warehouse(tmp_path)
+    seen = {warehouse.stamp()}
+    for size in (36, 37, 38):
+        with warehouse.writer() as connection:
+            upsert_rows(connection, SHOES, shoes(("a", size, "boot", None)))
+        assert warehouse.stamp() not in seen
+        seen.add(warehouse.stamp())
+    before = warehouse.stamp()
+    content(warehouse)
+    assert warehouse.stamp() == before
+    # Somebody else's writes are seen too.
+    with other.writer() as connection:
+        upsert_rows(connection, SHOES, shoes(("b", 40, "boot", None)))
+    assert warehouse.stamp() != before
