@@ -17,6 +17,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: $(VENV)/.installed  ## build the sample shop and run the whole lineage on it
 	$(BIN)/fashionrec sample --out $(SHOP)
 	$(BIN)/fashionrec run --raw $(SHOP) --home $(HOME_DIR) --preset quick
+	$(BIN)/fashionrec ask "a red dress under 60" --home $(HOME_DIR) -k 3
 
 test: $(VENV)/.installed  ## the test suite, a process a core: a thread each, lest they wait for one another
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile

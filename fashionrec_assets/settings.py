@@ -814,19 +814,19 @@ SCHEDULING = frozenset(
 PRESETS: dict[str, dict[str, Any]] = {
     "demo": {"evaluation": {"seeds": 1}},
     "quick": {
-        "clip": {"epochs": 7, "least_presented": 6_000},
+        "clip": {"epochs": 6, "least_presented": 5_000},
         "two_tower": {"epochs": 5},
         "evaluation": {
             "bootstrap": 500,
             "seeds": 1,
             "ncf_seeds": 1,
-            "ncf_experiments": (2, 3),
+            "ncf_experiments": (3,),
             "ncf_users": 500,
             "ablation_events": 6_000,
             "ablation_epochs": 2,
         },
         "ncf": {"epochs": 2, "sweep_degrees": (0.5,), "sweep_events": 6_000, "sweep_epochs": 2},
-        "ranking": {"windows": 1, "folds": 3},
+        "ranking": {"windows": 1, "folds": 3, "train_users": 2_500},
         "recommendations": {"homepage_size": 12, "shelf_size": 6},
         "styles": {"report_users": 300},
         "feedback": {"rows": 800, "counterfactual_rows": 150},

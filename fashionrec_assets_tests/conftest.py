@@ -14,8 +14,15 @@ from fashionrec_assets.sample import generate_shop
 from fashionrec_assets_tests.end_to_end.place import Place
 
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
+# Else settings that a run remembered in `data/home` would be the defaults of every test.
+os.environ["FASHIONREC_HOME"] = os.devnull + "/home"
 
 _status = pytest.StashKey[int]()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # The longest files first: else one of them is what a process does alone at the end.
+    items.sort(key=lambda item: "end_to_end" not in item.path.parts)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

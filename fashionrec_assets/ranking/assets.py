@@ -32,7 +32,6 @@ MODEL = Stage(
     settings=("ranking", "seed", "splits", "evaluation.target_behaviours", "evaluation.seeds"),
 )
 SUMMARY = "summary.json"
-MOST_FEATURES = 12
 MEANING = {EVALUATION: "reports", WITHOUT_TOWER: "reports, without two-tower", SERVED: "serving"}
 
 

@@ -277,14 +277,13 @@ class _Person:
 
         `vectors` (m, d): the user's vector without each. What the user's last day was stays.
         """
-        old, new = self.values[places], np.repeat(self.values[places][None], len(self.out), axis=0)
+        new = np.repeat(self.values[places][None], len(self.out), axis=0)
         for name, values in {**self._sources(places, vectors), **self._nearest(places), **self._shares(places)}.items():
             new[:, :, _AT[name]] = values
         new[:, :, _AT["history_items"]] = len(self.touched) - 1
         new[:, :, _AT["days_since_last_event"]] = _days_since(self.known, self.row, self.history[self.out])[:, None]
         own = self.candidates[places]
         new[:, :, _AT["price_gap"]] = _price_gaps(self.known, self.row, self.history[self.out], own)
-        assert new.shape == (len(self.out), *old.shape)
         return new
 
     def _sources(

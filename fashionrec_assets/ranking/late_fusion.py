@@ -155,22 +155,6 @@ class LateFusionRecommender:
                 values=pairs.values[order],
             )
 
-    def rank(
-        self, user_rows: NDArray[np.int64], hidden: Sequence[NDArray[np.int64]], size: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Item rows int64 (u, size), best first and -1 where there are no more, and float32 (u, size): the calibrated
-        probability that the user turns to the item, -inf where there is none. See `ranked`."""
-        rows = np.full((len(user_rows), size), -1, np.int64)
-        chances = np.full((len(user_rows), size), -np.inf, np.float32)
-        done = 0
-        for block in self.ranked(user_rows, hidden):
-            place = np.arange(len(block.owner)) - np.searchsorted(block.owner, block.owner)
-            listed = place < size
-            rows[done + block.owner[listed], place[listed]] = block.items[listed]
-            chances[done + block.owner[listed], place[listed]] = block.chances[listed]
-            done += len(block.users)
-        return rows, chances
-
     def probabilities(self, user_rows: NDArray[np.int32]) -> tuple[Pairs, dict[str, NDArray[np.float32]]]:
         """The candidates of `user_rows` (their features left out), and behaviour -> calibrated probability of each."""
         owners: list[NDArray[np.int64]] = []

@@ -59,9 +59,8 @@ print("survived", result.errors)
 
 POINTS = (
     "grounded_crops/after a commit",
-    "text_embeddings/between commits",
     "clip_model/before a rename",
-    "item_vectors/before a rename",
+    "item_vectors/between commits",
     "homepage/at the end",
 )
 
@@ -69,7 +68,7 @@ POINTS = (
 def content(home: Path) -> dict[str, Any]:
     """Everything a reader of the shop can see: all tables, all bucket stores, all current artifacts' tables."""
     found: dict[str, Any] = {}
-    measured = {"fit_seconds", "score_seconds", "fit_growth_mb", "train_seconds"}
+    measured = {"fit_seconds", "score_seconds", "fit_growth_mb", "train_seconds", "run_at"}
     with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
         for (table,) in connection.execute("SELECT table_name FROM duckdb_tables() ORDER BY 1").fetchall():
             rows = connection.sql(f'SELECT * FROM "{table}"')

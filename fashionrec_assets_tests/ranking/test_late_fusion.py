@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -28,6 +29,24 @@ def fusion(ranker: Ranker, known: Knowledge) -> LateFusionRecommender:
 
 def own(known: Knowledge, users: NDArray[np.integer]) -> list[NDArray[np.int64]]:
     return [np.flatnonzero(row) for row in known.matrix[users].toarray()]
+
+
+def pages(
+    fusion: LateFusionRecommender, users: NDArray[np.int64], hidden: Sequence[NDArray[np.int64]], size: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The first `size` candidates of each user, -1 and -inf where there are no more."""
+    rows = np.full((len(users), size), -1, np.int64)
+    chances = np.full((len(users), size), -np.inf, np.float32)
+    done = 0
+    for block in fusion.ranked(users, hidden):
+        assert np.array_equal(block.users, users[done : done + len(block.users)])
+        place = np.arange(len(block.owner)) - np.searchsorted(block.owner, block.owner)
+        listed = place < size
+        rows[done + block.owner[listed], place[listed]] = block.items[listed]
+        chances[done + block.owner[listed], place[listed]] = block.chances[listed]
+        done += len(block.users)
+    assert done == len(users)
+    return rows, chances
 
 
 def test_labels_are_the_targets_of_the_task(world: World, known: Knowledge, lists: Lists) -> None:
@@ -99,7 +118,7 @@ def test_a_ranking_is_ordered_without_repeats_and_without_what_is_hidden(
 ) -> None:
     hidden = own(known, SOME)
     hidden[2] = np.arange(100)
-    rows, chances = fusion.rank(SOME, hidden, SIZE)
+    rows, chances = pages(fusion, SOME, hidden, SIZE)
     assert rows.shape == chances.shape == (len(SOME), SIZE)
     assert (rows >= 0).all()
     for shown, gone in zip(rows, hidden, strict=True):
@@ -118,7 +137,7 @@ def test_a_ranking_is_ordered_without_repeats_and_without_what_is_hidden(
 def test_a_list_ends_where_candidates_do(fusion: LateFusionRecommender) -> None:
     n = fusion.known.log.n_items
     hidden = [np.arange(2, n), np.arange(n)]
-    rows, chances = fusion.rank(SOME[:2], hidden, SIZE)
+    rows, chances = pages(fusion, SOME[:2], hidden, SIZE)
     assert set(rows[0].tolist()) <= {-1, 0, 1}
     assert (rows[1] == -1).all()
     assert ((rows >= 0) == np.isfinite(chances)).all()
@@ -127,7 +146,7 @@ def test_a_list_ends_where_candidates_do(fusion: LateFusionRecommender) -> None:
 
 def test_own_items_may_be_shown_again(fusion: LateFusionRecommender, known: Knowledge) -> None:
     everything_else = [np.setdiff1d(np.arange(known.log.n_items), mine) for mine in own(known, SOME)]
-    rows, _ = fusion.rank(SOME, everything_else, 3)
+    rows, _ = pages(fusion, SOME, everything_else, 3)
     for shown, mine in zip(rows, own(known, SOME), strict=True):
         assert np.isin(shown, mine).all()
 
@@ -136,12 +155,12 @@ def test_a_users_ranking_does_not_depend_on_who_else_is_asked_for(
     fusion: LateFusionRecommender, known: Knowledge
 ) -> None:
     users = np.arange(USERS)
-    together, chances = fusion.rank(users, own(known, users), SIZE)
+    together, chances = pages(fusion, users, own(known, users), SIZE)
     for user in range(0, USERS, 9):
-        alone, chance = fusion.rank(users[[user]], own(known, users[[user]]), SIZE)
+        alone, chance = pages(fusion, users[[user]], own(known, users[[user]]), SIZE)
         assert np.array_equal(alone[0], together[user])
         assert chance[0] == pytest.approx(chances[user], abs=2e-6)
-    backwards, _ = fusion.rank(users[::-1], own(known, users)[::-1], SIZE)
+    backwards, _ = pages(fusion, users[::-1], own(known, users)[::-1], SIZE)
     assert np.array_equal(backwards[::-1], together)
 
 
@@ -164,7 +183,7 @@ def test_it_ranks_what_people_take_above_chance(world: World, known: Knowledge, 
     before = replace(world, cut=world.cut - DAY).knowledge()
     learned = train_ranker(lists_of(earlier, before, SETTINGS), SETTINGS, seed=1)
     users = np.arange(USERS, dtype=np.int32)
-    rows, _ = LateFusionRecommender(learned, known, SETTINGS).rank(users.astype(np.int64), own(known, users), 10)
+    rows, _ = pages(LateFusionRecommender(learned, known, SETTINGS), users.astype(np.int64), own(known, users), 10)
     in_style = (rows % 5 == users[:, None] % 5).mean()
     assert in_style > 0.6  # one in five by chance
 
@@ -204,5 +223,5 @@ def test_probabilities_are_of_the_candidates_of_known_users(fusion: LateFusionRe
 def test_asked_for_nobody_it_answers_nothing(fusion: LateFusionRecommender) -> None:
     nobody = np.zeros(0, np.int32)
     assert fusion.score(nobody).shape == (0, fusion.known.log.n_items)
-    rows, chances = fusion.rank(nobody.astype(np.int64), [], SIZE)
+    rows, chances = pages(fusion, nobody.astype(np.int64), [], SIZE)
     assert rows.shape == chances.shape == (0, SIZE)

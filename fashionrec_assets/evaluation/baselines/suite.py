@@ -33,8 +33,6 @@ from fashionrec_assets.settings import EvaluationSettings
 DEFAULT_WEIGHTS: tuple[float, float, float] = (0.5, 1.0, 0.2)
 """The blend's weights where the validation task has nobody to tune on."""
 
-_MANY_ITEMS = 50_000
-_NEIGHBOURS_OF_MANY = 300
 _CANDIDATES = (200, 100, 100)
 """How many of item-kNN, TF-IDF content and recent popularity LambdaMART orders."""
 _STEPS = 6
