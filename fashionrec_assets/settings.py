@@ -826,7 +826,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "ablation_epochs": 2,
         },
         "ncf": {"epochs": 2, "sweep_degrees": (0.5,), "sweep_events": 6_000, "sweep_epochs": 2},
-        "ranking": {"windows": 1, "folds": 3, "train_users": 2_500},
+        "ranking": {"windows": 1, "folds": 3},
         "recommendations": {"homepage_size": 12, "shelf_size": 6},
         "styles": {"report_users": 300},
         "feedback": {"rows": 800, "counterfactual_rows": 150},

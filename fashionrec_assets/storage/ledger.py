@@ -36,7 +36,7 @@ LEDGER = Table(
     ("stage", "key"),
 )
 
-Unit = Literal["item", "user", "day", "model", "table", "report", "index"]
+Unit = Literal["item", "user", "subject", "day", "model", "table", "report", "index"]
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from fashionrec_assets.storage.warehouse import Connection, insert_rows, one_row
 
 STAGE = Stage(
     "explanations",
-    "table",
+    "subject",
     version="1",
     key="subject_key",
     reads=("facts", "lead_order"),

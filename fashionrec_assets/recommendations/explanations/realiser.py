@@ -116,6 +116,8 @@ def _chosen(
 def _overlap(one: Fact, other: Fact) -> bool:
     if one.kind == other.kind or (one.item is not None and one.item == other.item):
         return True
+    if {one.kind, other.kind} == {"price", "asked"}:
+        return any(fact.what.startswith("price_") for fact in (one, other))
     return one.kind in _OF_CATALOG and other.kind in _OF_CATALOG and one.what == other.what
 
 

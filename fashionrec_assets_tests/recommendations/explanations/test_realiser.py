@@ -90,6 +90,15 @@ def test_claims_are_of_different_kinds_items_and_attributes() -> None:
         assert len(set(items)) == len(items)
 
 
+def test_a_price_is_told_once() -> None:
+    asked = Fact("f1", "asked", "price_below", "under 40", number=40, base=24.99, weight=2)
+    price = Fact("f2", "price", number=24.99, base=30.0, weight=1)
+    for seed in range(20):
+        assert [claim.cites for claim in realise(about(asked, price), PLAIN, seed=seed).claims] == ["f1"]
+    colour = replace(asked, what="colour", value="red", number=None, base=None)
+    assert len(realise(about(colour, price), PLAIN, seed=1).claims) == 2
+
+
 def test_a_page_does_not_repeat_itself() -> None:
     openings, before = [], ""
     texts: Counter[str] = Counter()
