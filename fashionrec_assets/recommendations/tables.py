@@ -5,6 +5,8 @@ Belongs here: declarations, and their Arrow schemas. Does not belong here: how a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pyarrow as pa
 
 from fashionrec_assets.catalog.event_log import BEHAVIOURS
@@ -126,11 +128,13 @@ _ARROW: dict[str, pa.DataType] = {
 }
 
 
-def arrow_schema(table: Table) -> pa.Schema:
-    """The Arrow schema of a table of this room."""
+def arrow_schema(table: Table, further: Mapping[str, pa.DataType] | None = None) -> pa.Schema:
+    """The Arrow schema of a table of this room; `further`: DuckDB types that only that table has, with their Arrow
+    types."""
+    types = _ARROW | dict(further or {})
 
     def arrow_type(name: str) -> pa.DataType:
         # A column of facts is a list as well, but of a declared type.
-        return _ARROW[name] if name in _ARROW else pa.list_(_ARROW[name.removesuffix("[]")])
+        return types[name] if name in types else pa.list_(types[name.removesuffix("[]")])
 
     return pa.schema([pa.field(c.name, arrow_type(c.type), nullable=c.nullable) for c in table.columns])

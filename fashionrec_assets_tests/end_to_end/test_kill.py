@@ -60,6 +60,7 @@ print("survived", result.errors)
 POINTS = (
     "grounded_crops/after a commit",
     "clip_model/before a rename",
+    "item_vectors/before a rename",
     "item_vectors/between commits",
     "homepage/at the end",
 )

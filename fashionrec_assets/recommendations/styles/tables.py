@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from fashionrec_assets.recommendations.explanations.facts import FACTS_ARROW, FACTS_SQL
+from fashionrec_assets.recommendations import tables
+from fashionrec_assets.recommendations.explanations.facts import FACTS_SQL
 from fashionrec_assets.storage.tables import Column, ForeignKey, Table
 
 ATTRIBUTES_SQL = 'STRUCT("name" VARCHAR, "values" VARCHAR[], share DOUBLE, lift DOUBLE)[]'
@@ -104,17 +105,7 @@ STYLE_PICKS = Table(
 
 TABLES = (STYLES, ITEM_STYLES, USER_STYLES, STYLE_PICKS)
 
-_ARROW: dict[str, pa.DataType] = {
-    "VARCHAR": pa.string(),
-    "VARCHAR[]": pa.list_(pa.string()),
-    "INTEGER": pa.int32(),
-    "BIGINT": pa.int64(),
-    "DOUBLE": pa.float64(),
-    ATTRIBUTES_SQL: ATTRIBUTES_ARROW,
-    FACTS_SQL: FACTS_ARROW,
-}
-
 
 def arrow_schema(table: Table) -> pa.Schema:
     """The Arrow schema of a table of this module."""
-    return pa.schema([pa.field(c.name, _ARROW[c.type], nullable=c.nullable) for c in table.columns])
+    return tables.arrow_schema(table, {ATTRIBUTES_SQL: ATTRIBUTES_ARROW})
