@@ -36,7 +36,7 @@ LEDGER = Table(
     ("stage", "key"),
 )
 
-Unit = Literal["item", "user", "subject", "day", "model", "table", "report", "index"]
+Unit = Literal["item", "user", "subject", "day", "model", "table", "report", "index", "release"]
 
 
 @dataclass(frozen=True)
@@ -129,34 +129,42 @@ def plan_rows(
     """Compare the stage's inputs with the ledger.
 
     `present` are the keys whose output is really there; a ledger row without its output counts as stale, so a file
-    that was lost is made again. `force` makes every key stale.
+    that was lost is made again, and an output that nobody wants or knows of (a run was killed before its entry) is
+    orphaned. `force` makes every key stale.
     """
-    found = connection.execute(
-        f"""
-        WITH inputs AS ({stage.inputs_sql(rows)}), known AS (SELECT * FROM ledger WHERE stage = ?)
-        SELECT coalesce(inputs.key, known.key) AS key, inputs.input_fp, known.input_fp, known.code_fp, known.output_fp
-        FROM inputs FULL JOIN known ON inputs.key = known.key ORDER BY 1
-        """,
-        [stage.name],
-    ).fetchall()
-    there = None if present is None else set(present)
+    # Rows that are to be left alone, nearly all of a large shop on most nights, do not leave the database.
+    connection.register("present_keys", pa.table({"key": pa.array([] if present is None else present, pa.string())}))
+    try:
+        found = connection.execute(
+            f"""
+            WITH inputs AS ({stage.inputs_sql(rows)}), known AS (SELECT * FROM ledger WHERE stage = $stage)
+            SELECT coalesce(inputs.key, known.key, there.key) AS key, inputs.input_fp, known.input_fp, known.output_fp
+            FROM inputs FULL JOIN known ON inputs.key = known.key
+                FULL JOIN present_keys there ON there.key = coalesce(inputs.key, known.key)
+            WHERE $force OR inputs.input_fp IS DISTINCT FROM known.input_fp OR known.code_fp <> $code
+                OR ($judged AND there.key IS NULL) OR coalesce(inputs.key, known.key) IS NULL
+            ORDER BY 1
+            """,
+            {"stage": stage.name, "force": force, "code": code_fp, "judged": present is not None},
+        ).fetchall()
+    finally:
+        connection.unregister("present_keys")
+    total = one_row(connection, "SELECT count(*) FROM ledger WHERE stage = ?", [stage.name])[0]
     todo: dict[str, str] = {}
     previous: dict[str, str] = {}
     orphaned: list[str] = []
-    new = stale = reused = 0
-    for key, wanted, had, code, output in found:
+    stray = 0
+    for key, wanted, had, output in found:
         if wanted is None:
             orphaned.append(key)
-        elif had is None:
-            todo[key] = wanted
-            new += 1
-        elif force or had != wanted or code != code_fp or (there is not None and key not in there):
-            todo[key] = wanted
+            stray += had is None
+            continue
+        todo[key] = wanted
+        if had is not None:
             previous[key] = output
-            stale += 1
-        else:
-            reused += 1
-    return Plan(stage, code_fp, todo, tuple(orphaned), Counts(new, stale, len(orphaned), reused), previous)
+    stale = len(previous)
+    counts = Counts(len(todo) - stale, stale, len(orphaned), total - stale - len(orphaned) + stray)
+    return Plan(stage, code_fp, todo, tuple(orphaned), counts, previous)
 
 
 def plan_whole(
@@ -176,6 +184,19 @@ def plan_whole(
     if force or not exists or row[0] != wanted or row[1] != code_fp:
         return Plan(stage, code_fp, {WHOLE: wanted}, (), Counts(stale=1), {WHOLE: row[2]})
     return Plan(stage, code_fp, {}, (), Counts(reused=1))
+
+
+def begin(connection: Connection, plan: Plan) -> None:
+    """Call before the files of a plan's stale keys change: until `record`, the ledger vouches for none of them.
+
+    Else a run that is killed between a file and its entry, and inputs that go back to what they were, would leave an
+    entry for another content.
+    """
+    if plan.previous:
+        connection.execute(
+            "UPDATE ledger SET input_fp = '' WHERE stage = ? AND key IN (SELECT unnest(?))",
+            [plan.stage.name, list(plan.previous)],
+        )
 
 
 def record(connection: Connection, plan: Plan, outputs: Mapping[str, str]) -> None:

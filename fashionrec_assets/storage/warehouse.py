@@ -20,6 +20,9 @@ from filelock import FileLock, Timeout
 from tenacity import RetryCallState, retry, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from fashionrec_assets.settings import StorageSettings
+from fashionrec_assets.storage.faults import reached
+from fashionrec_assets.storage.files import disk_error, draft_of
+from fashionrec_assets.storage.healing import Beside, Copies, is_damage
 from fashionrec_assets.storage.tables import Table, literal, quote
 
 Connection = duckdb.DuckDBPyConnection
@@ -32,7 +35,7 @@ class WarehouseBusyError(RuntimeError):
 
 
 class WarehouseDamagedError(RuntimeError):
-    """The warehouse file cannot be opened as a DuckDB database."""
+    """A page of the warehouse file cannot be read."""
 
 
 _IN_USE = ("could not set lock", "conflicting lock", "different configuration", "already attached")
@@ -62,13 +65,15 @@ def _configured(connection: Connection, settings: StorageSettings) -> Connection
 
 
 class Warehouse:
-    """One DuckDB file, opened for as short as possible.
+    """One DuckDB file, opened for as short as possible, and put right when it is found damaged.
 
     DuckDB lets one process write, and while it does nobody else can even read, so nothing is computed inside a
     connection: read, close, compute, then write in one transaction.
     """
 
-    def __init__(self, path: Path, settings: StorageSettings, tables: Iterable[Table]) -> None:
+    def __init__(
+        self, path: Path, settings: StorageSettings, tables: Iterable[Table], beside: Beside | None = None
+    ) -> None:
         self.path = path
         self.settings = settings
         self.tables = {table.name: table for table in tables if not table.parquet}
@@ -76,18 +81,23 @@ class Warehouse:
         self._writes = 0
         self._declared: int | None = None
         """The inode of the file in which the tables are known to be."""
+        self.copies = Copies(path, settings, beside)
         self._lock = FileLock(str(path) + ".lock", timeout=settings.lock_timeout_s, is_singleton=True)
 
     @contextmanager
     def reader(self) -> Generator[Connection]:
         """A read-only connection. An absent file reads as empty tables.
 
-        Raises WarehouseBusyError after `lock_timeout_s`, WarehouseDamagedError if the file is no database.
+        Raises WarehouseBusyError after `lock_timeout_s`, WarehouseDamagedError if the block meets a damaged page.
+        A file that cannot even be opened is put right first: see `Copies.heal`.
         """
         if not self.path.exists():
             with self.writer():
                 pass
-        with self._noted("read"):
+        inside = getattr(self._in_use, "mode", None) is not None
+        with self._noted("read"), self._told():
+            if not inside:
+                self._let_writers_pass()
             connection = self._connect(read_only=True)
             try:
                 yield connection
@@ -98,28 +108,60 @@ class Warehouse:
     def writer(self) -> Generator[Connection]:
         """A connection inside one transaction: committed when the block ends, rolled back when it raises.
 
-        Raises as `reader` does.
+        Raises as `reader` does, DiskFullError and AccessDeniedError.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with self._noted("write"), self._lock.acquire():
+            with self._noted("write"), self._told(), self._locked():
+                if not self.path.exists() and self.copies.backup.exists():
+                    self._heal("it is missing")
                 connection = self._connect(read_only=False)
                 try:
                     self._declare(connection)
+                    reached("before transaction", self.path)
                     connection.begin()
+                    reached("in transaction", self.path)
                     yield connection
+                    reached("before commit", self.path)
                     connection.commit()
                 except BaseException:
                     # A rollback outside a transaction (an interrupt before it began) must not hide the cause.
-                    with suppress(duckdb.TransactionException):
+                    with suppress(duckdb.Error):
                         connection.rollback()
                     raise
                 finally:
                     connection.close()
-        except Timeout as error:
-            raise self._busy() from error
+            reached("after commit", self.path)
         finally:
             self._writes += 1
+
+    def back_up(self) -> None:
+        """Keep a copy of the file as it is now, unless the last one is still the same.
+
+        A copy is a precaution: that there is no room for it is logged, and no error.
+        """
+        if not self.settings.backups:
+            return
+        try:
+            with self._noted("write"), self._told(), self._locked():
+                self.copies.keep()
+        except (OSError, WarehouseBusyError) as error:
+            _log.warning("no copy was made of %s: %s", self.path, error)
+
+    def compact(self) -> None:
+        """Write the rows there are into a new file and put it in the place of the old one, whole or not at all.
+
+        No byte of a deleted row is left in the file, its write-ahead log or its copies. Raises as `writer` does,
+        WarehouseDamagedError if not every row can be read.
+        """
+        with self.writer():
+            pass
+        with self._noted("write"), self._told(), self._locked(), draft_of(self.path) as draft:
+            if not self.copies.rewrite(self.path, draft):
+                self.copies.doubt("its rows could not be read through when it was to be compacted")
+                raise self._damaged("not every row can be read")
+            self.copies.forget()
+        self._writes += 1
+        self.back_up()
 
     def stamp(self) -> tuple[object, ...]:
         """Differs whenever the content may differ: what was read at a stamp is still so while the stamp is the same."""
@@ -152,6 +194,61 @@ class Warehouse:
         finally:
             self._in_use.mode = outer
 
+    def _let_writers_pass(self) -> None:
+        """Wait while somebody writes or waits to: readers that overlap would keep a writer waiting for ever.
+
+        Not inside a reader's block, whose end that writer may be waiting for.
+        """
+        # Who may not write here, not even a lock file, can still read.
+        with suppress(OSError), self._locked():
+            pass
+
+    @contextmanager
+    def _locked(self) -> Generator[None]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock = self._lock.acquire()
+        except Timeout as error:
+            raise self._busy() from error
+        with lock:
+            yield
+
+    @contextmanager
+    def _told(self) -> Generator[None]:
+        """Raise errors of the disk and of a damaged file in words that say what to do."""
+        try:
+            yield
+        except duckdb.Error as error:
+            told = self._disk_error(error)
+            if told is not None:
+                raise told from None
+            if is_damage(error):
+                self.copies.doubt(str(error))
+                raise self._damaged(f"{type(error).__name__}: {error}") from None
+            raise
+        except OSError as error:
+            told = disk_error(error, self.path)
+            if told is None or told is error:
+                raise
+            raise told from None
+
+    def _damaged(self, reason: str) -> WarehouseDamagedError:
+        return WarehouseDamagedError(
+            f"{self.path} is damaged ({reason}). Run again: the rows that can be read are kept, or its last copy is "
+            "put in its place, and what is missing is made again."
+        )
+
+    def _heal(self, reason: str) -> None:
+        """Put the file right. Call under the lock."""
+        _log.error("%s is damaged (%s) and is put right", self.path, reason)
+        self._declared = None
+        _log.warning("%s: %s", self.path, self.copies.heal())
+        connection = duckdb.connect(str(self.path))
+        try:
+            self._declare(connection)
+        finally:
+            connection.close()
+
     def _busy(self) -> WarehouseBusyError:
         return WarehouseBusyError(
             f"{self.path} was in use by another process for {self.settings.lock_timeout_s:.0f} s. "
@@ -174,15 +271,36 @@ class Warehouse:
             return duckdb.connect(str(self.path), read_only=read_only)
 
         try:
-            connection = connect()
+            if self.copies.suspect.exists():
+                self._heal_if(connect, self.copies.suspect.read_text("utf-8").strip())
+            try:
+                connection = connect()
+            except duckdb.Error as error:
+                if _is_locked(error) or not is_damage(error, opening=True) or self._disk_error(error):
+                    raise
+                self._heal_if(connect, f"{type(error).__name__}: {error}")
+                connection = connect()
         except duckdb.Error as error:
             if _is_locked(error):
                 raise self._busy() from error
-            raise WarehouseDamagedError(
-                f"{self.path} cannot be opened as a DuckDB database ({type(error).__name__}). Move it away and run "
-                "again: it is rebuilt from the raw files."
-            ) from error
+            raise
         return _configured(connection, self.settings)
+
+    def _heal_if(self, connect: Callable[[], Connection], reason: str) -> None:
+        """Put the file right, unless another process did so meanwhile."""
+        with self._locked():
+            if not self.copies.suspect.exists():
+                try:
+                    connect().close()
+                except duckdb.Error as error:
+                    if not is_damage(error, opening=True):
+                        raise
+                else:
+                    return
+            self._heal(reason)
+
+    def _disk_error(self, error: Exception) -> OSError | None:
+        return disk_error(OSError(str(error)), self.path)
 
 
 def one_row(connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...]:
@@ -252,4 +370,6 @@ def _with_rows(connection: Connection, rows: pa.Table, run: Callable[[str], obje
     try:
         run(name)
     finally:
-        connection.unregister(name)
+        # In a transaction that failed this fails too, and must not hide the cause.
+        with suppress(duckdb.Error):
+            connection.unregister(name)

@@ -1,101 +1,73 @@
-"""A run killed at any point is completed by the next one, with the same result as an undisturbed run."""
+"""Stages killed again and again, each time further on, are completed by the next run as if undisturbed."""
 
 from __future__ import annotations
 
-import signal
+import json
+import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import duckdb
-import pyarrow.parquet as pq
-import pytest
 
 from fashionrec_assets.resources.runs import RunResult
-from fashionrec_assets_tests.end_to_end.place import SMALL, Place
-
-KILLED_RUN = """
-import json, os, signal, sys
-from pathlib import Path
 from fashionrec_assets_tests.end_to_end.place import Place
-from fashionrec_assets.resources import shop
+from fashionrec_assets_tests.killing import content, differences
 
-raw, home, point = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-stage, _, moment = point.partition("/")
-
-def die():
-    os.kill(os.getpid(), signal.SIGKILL)
-
-class Killer:
-    running = ""
-    def started(self, name):
-        self.running = name
-    def advanced(self, name, done, total):
-        if name == stage and moment in ("after a commit", "between commits") and done < total:
-            die()
-    def finished(self, name, counts, unit, seconds):
-        if name == stage and moment == "at the end":
-            die()
-    def failed(self, name):
-        pass
-
-killer = Killer()
-replace = os.replace
-
-def replace_or_die(source, target):
-    if killer.running == stage and moment == "before a rename":
-        die()
-    replace(source, target)
-    if killer.running == stage and moment == "after a rename":
-        die()
-
-os.replace = replace_or_die
-if moment == "after a commit":
-    shop.COMMIT_SECONDS = 0.0
-result = Place(raw, home).run(reporter=killer)
-print("survived", result.errors)
-"""
-
-POINTS = (
-    "grounded_crops/after a commit",
-    "clip_model/before a rename",
-    "item_vectors/before a rename",
-    "item_vectors/between commits",
-    "homepage/at the end",
+STAGES = ("grounded_crops", "clip_model", "item_vectors", "faiss_index", "homepage")
+FILES = (
+    "stores/crops",
+    "stores/item_vectors",
+    "artifacts/clip_model",
+    "artifacts/faiss_index",
+    "exports/homepage.parquet",
 )
+TABLES = ("crops", "crop_rates", "homepage")
+EVERY = 7
 
 
-def content(home: Path) -> dict[str, Any]:
-    """Everything a reader of the shop can see: all tables, all bucket stores, all current artifacts' tables."""
-    found: dict[str, Any] = {}
-    measured = {"fit_seconds", "score_seconds", "fit_growth_mb", "train_seconds", "run_at"}
-    with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
-        for (table,) in connection.execute("SELECT table_name FROM duckdb_tables() ORDER BY 1").fetchall():
-            rows = connection.sql(f'SELECT * FROM "{table}"')
-            kept = ", ".join(f'"{name}"' for name in rows.columns if name not in measured)
-            found[table] = sorted(map(repr, connection.execute(f'SELECT {kept} FROM "{table}"').fetchall()))
-    for path in sorted((home / "stores").rglob("*.parquet")):
-        found[str(path.relative_to(home))] = pq.read_table(path).to_pylist()
-    for path in sorted((home / "artifacts").rglob("*.safetensors")):
-        found[str(path.relative_to(home))] = path.read_bytes()
-    return found
+def forget(home: Path, stages: Sequence[str], tables: Sequence[str], files: Sequence[str]) -> None:
+    """As if `stages` had never been made."""
+    with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
+        for stage in stages:
+            connection.execute("DELETE FROM ledger WHERE stage = ? OR stage = ?", [stage, f"{stage}.rows"])
+        for table in tables:
+            connection.execute(f'DELETE FROM "{table}"')
+    for name in files:
+        path = home / name
+        assert path.exists(), name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
-def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
-
-
-@pytest.mark.parametrize("point", POINTS)
-def test_a_killed_run_is_completed_by_the_next(point: str, fresh: Place, first_run: tuple[Place, RunResult]) -> None:
-    undisturbed, result = first_run
-    assert result.success, result.errors
-    assert SMALL["storage"]["buckets"] > 1
-    command = [sys.executable, "-W", "ignore", "-c", KILLED_RUN, str(fresh.raw), str(fresh.home), point]
-    process = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert process.returncode == -signal.SIGKILL, process.stdout + process.stderr[-2000:]
-    completed = fresh.run()
+def test_stages_killed_at_point_after_point_end_as_if_undisturbed(
+    place: Place, first_run: tuple[Place, RunResult]
+) -> None:
+    undisturbed, _ = first_run
+    forget(place.home, STAGES, TABLES, FILES)
+    command = [sys.executable, "-W", "ignore", "-m", "fashionrec_assets_tests.killing"]
+    done = subprocess.run(
+        [*command, str(place.raw), str(place.home), str(EVERY), *STAGES],
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stdout[-500:] + done.stderr[-2000:]
+    kills = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {kill["stage"] for kill in kills} == set(STAGES)
+    assert len(kills) >= 2 * len(STAGES)
+    assert [kill for kill in kills if kill["lost"]] == []
+    assert any("mid write" in kill["point"] or "before" in kill["point"] for kill in kills)
+    completed = place.run(select=" or ".join(f'key:"{stage}"' for stage in STAGES))
     assert completed.success, completed.errors
     assert completed.checks.failed == []
-    assert differences(content(fresh.home), content(undisturbed.home)) == []
-    assert not list((fresh.home / "artifacts").rglob(".draft-*"))
+    assert [name for name, made in completed.assets.items() if made.new or made.stale] == []
+    assert differences(content(place.home), content(undisturbed.home)) == []
+    assert not list((place.home / "artifacts").rglob(".draft-*"))

@@ -71,6 +71,27 @@ def test_deleted_rows_are_orphaned_and_then_forgotten(warehouse: Warehouse) -> N
     assert plan(warehouse, CLEAN).counts.as_dict() == {"new": 0, "stale": 0, "orphaned": 0, "reused": 1}
 
 
+def test_an_output_that_nobody_knows_of_is_orphaned(warehouse: Warehouse) -> None:
+    put_items(warehouse, a="x", b="y")
+    finish(warehouse, plan(warehouse, CLEAN))
+    found = plan(warehouse, CLEAN, present={"a", "b", "left by a killed run"})
+    assert found.orphaned == ("left by a killed run",) and not found.todo
+    assert found.counts.as_dict() == {"new": 0, "stale": 0, "orphaned": 1, "reused": 2}
+
+
+def test_inputs_that_go_back_after_a_kill_are_not_taken_for_what_was_written(warehouse: Warehouse) -> None:
+    put_items(warehouse, a="x", b="y")
+    finish(warehouse, plan(warehouse, CLEAN))
+    put_items(warehouse, a="changed", b="y")
+    started = plan(warehouse, CLEAN)
+    with warehouse.writer() as connection:
+        ledger.begin(connection, started)
+    # Killed here, with the file of "changed" in place.
+    put_items(warehouse, a="x", b="y")
+    again = plan(warehouse, CLEAN)
+    assert list(again.todo) == ["a"] and again.previous == {"a": "out-a"}
+
+
 def test_an_unchanged_output_wakes_nothing_downstream(warehouse: Warehouse) -> None:
     put_items(warehouse, a="x", b="y")
     finish(warehouse, plan(warehouse, CLEAN))

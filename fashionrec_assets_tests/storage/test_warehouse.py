@@ -14,7 +14,6 @@ from fashionrec_assets.storage.tables import Column, ForeignKey, Table, contract
 from fashionrec_assets.storage.warehouse import (
     Warehouse,
     WarehouseBusyError,
-    WarehouseDamagedError,
     delete_keys,
     insert_rows,
     upsert_rows,
@@ -100,12 +99,6 @@ def test_the_reference_names_every_column() -> None:
     text = markdown_reference([COLOURS, SHOES])
     for column in (*COLOURS.columns, *SHOES.columns):
         assert f"| `{column.name}` | {column.type}" in text
-
-
-def test_a_file_that_is_no_database_is_reported_with_the_remedy(tmp_path: Path) -> None:
-    (tmp_path / "w.duckdb").write_bytes(b"not a database" * 1000)
-    with pytest.raises(WarehouseDamagedError, match="Move it away and run again"):
-        content(open_warehouse(tmp_path))
 
 
 def test_a_block_inside_a_block_is_refused_at_once_instead_of_waiting_for_itself(tmp_path: Path) -> None:
