@@ -1,39 +1,48 @@
 """Answers from the published tables: what an application would ask.
 
-Belongs here: read-only look-ups. Does not belong here: computing recommendations.
+Belongs here: read-only look-ups. Does not belong here: computing recommendations, and which release is read
+(`storage/releases.py`): `Releases.of(home).open()` gives the tables of the served one.
 """
 
 from __future__ import annotations
 
 import html
 from collections import Counter
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 from fashionrec_assets.recommendations.rules import FIELDS
 from fashionrec_assets.recommendations.shelves import shelf_title
-from fashionrec_assets.storage.warehouse import Connection, Warehouse
+from fashionrec_assets.storage.warehouse import Connection
 
 UNKNOWN_USER_REASON = "Popular lately: nothing is known about this shopper yet."
 
 _NAME_CHARS = 60
 
 
-def homepage_of(warehouse: Warehouse, user_id: str, k: int) -> list[dict[str, Any]]:
+class Tables(Protocol):
+    """Where published tables are read: a release (`ServedTables`), or the warehouse they are made in."""
+
+    def reader(self) -> AbstractContextManager[Connection]: ...
+
+
+def homepage_of(tables: Tables, user_id: str, k: int) -> list[dict[str, Any]]:
     """The first `k` rows of each shelf of a user's homepage, in order; an unknown user gets what is popular lately.
 
     Beside the columns of the table, a row has what the catalog says of the item, the `shelf_title`, and the
     `explanation`, None where none was published. Raises LookupError if no homepage was ever published.
     """
-    with warehouse.reader() as connection:
+    with tables.reader() as connection:
         rows = _records(
             connection,
             f"""
             SELECT homepage.*, items.title, items.product_type, items.price, items.image_ref,
-                   coalesce(nullif(anchor.title, ''), 'item ' || anchor_id) AS anchor_title, {_explained(connection)}
+                   coalesce(nullif(anchor.title, ''), 'item ' || anchor_id) AS anchor_title, said.explanation
             FROM homepage JOIN items USING (item_id) LEFT JOIN items anchor ON anchor.item_id = anchor_id
+            LEFT JOIN ({_explained(connection)}) said ON said.item_id = homepage.item_id
             WHERE user_id = ? AND shelf_rank <= ? ORDER BY rank
             """,
-            [user_id, k],
+            [user_id, user_id, k],
         )
         if not rows:
             rows = _records(
@@ -55,12 +64,12 @@ def homepage_of(warehouse: Warehouse, user_id: str, k: int) -> list[dict[str, An
     ]
 
 
-def similar_to(warehouse: Warehouse, item_id: str, k: int, by: str = "both") -> list[dict[str, Any]]:
+def similar_to(tables: Tables, item_id: str, k: int, by: str = "both") -> list[dict[str, Any]]:
     """The first `k` items similar to `item_id` by image, text or both, most similar first.
 
     Raises LookupError for an unknown item, and for an item without a photo where photos are to be compared.
     """
-    with warehouse.reader() as connection:
+    with tables.reader() as connection:
         rows = _records(
             connection,
             "SELECT rank, similar_id AS item_id, score, image_similarity, text_similarity, title, price, image_ref "
@@ -105,13 +114,11 @@ def _within_limits(connection: Connection, rows: list[dict[str, Any]]) -> list[d
 
 
 def _explained(connection: Connection) -> str:
-    """SQL of the published explanation of a row of the homepage."""
-    if not connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'explanations'").fetchall():
-        return "NULL AS explanation"
-    return (
-        "(SELECT text FROM explanations WHERE surface = 'homepage' AND subject = homepage.user_id "
-        "AND explanations.item_id = homepage.item_id) AS explanation"
-    )
+    """SQL of the published explanations of one user's homepage, by item; its parameter is the user."""
+    there = "SELECT 1 FROM information_schema.tables WHERE table_name = 'explanations'"
+    if not connection.execute(there).fetchall():
+        return "SELECT '' AS item_id, CAST(NULL AS VARCHAR) AS explanation WHERE ? IS NULL"
+    return "SELECT item_id, text AS explanation FROM explanations WHERE surface = 'homepage' AND subject = ?"
 
 
 def _records(connection: Connection, sql: str, parameters: list[Any]) -> list[dict[str, Any]]:
