@@ -1,56 +1,33 @@
-"""What a change costs: exactly the rows it touches, in exactly the stages that read it."""
+"""What a changed item costs: exactly the rows it touches, in exactly the stages that read it."""
 
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
-import duckdb
-import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 
-from fashionrec_assets.index.vectors_index import ItemIndex
 from fashionrec_assets.resources.runs import RunResult
-from fashionrec_assets.towers.ncf.model import Ncf
+from fashionrec_assets_tests.end_to_end.incremental import (
+    ITEM_STAGES,
+    RELEASED,
+    TRAINED,
+    keys_of,
+    ledger_of,
+    moved,
+    work,
+)
 from fashionrec_assets_tests.end_to_end.place import Place
 
-ITEM_STAGES = (
-    "items",
-    "grounded_crops",
-    "clarified_descriptions",
-    "image_embeddings",
-    "text_embeddings",
-    "text_tokens",
-    "image_tokens",
-    "item_vectors",
-    "similar_items",
-)
-
-
-STATE_THE_CATALOG = (
-    "homepage",
-    "outfits",
-    "style_discovery",
-    "explanations",
-    "feedback",
-    "feedback_exports",
+CATALOG_PAGES = (
+    "retrieval_report",
     "ranking_report",
-    "ranking_ablations",
     "outfit_report",
     "discovery_report",
     "assistant_report",
     "explanation_report",
     "lookbook",
 )
-"""What is made again when any row of the catalog changed: it shows prices, names items, or lists all of them."""
-
-
-def work(result: RunResult) -> dict[str, int]:
-    """Units computed or deleted, by asset, where there were any."""
-    assert result.success, result.errors
-    done = {name: asset.new + asset.stale + asset.orphaned for name, asset in result.assets.items()}
-    return {name: count for name, count in done.items() if count}
 
 
 def test_the_first_run_makes_everything_and_passes_every_check(first_run: tuple[Place, RunResult]) -> None:
@@ -72,120 +49,66 @@ def test_an_unchanged_shop_costs_nothing(place: Place) -> None:
     assert result.assets["items"].reused > 80
 
 
-def test_a_changed_title_recomputes_one_description_and_one_text_vector(place: Place) -> None:
-    chosen = next(row for row in place.catalog() if row["colour"] and row["product_type"])
+def test_four_changed_items_cost_what_was_changed_of_each(place: Place) -> None:
+    """One has another title, one another photo, one another price, one another category: each in one run, told apart
+    by the ledger's keys."""
+    shown = [
+        row
+        for row in place.catalog()
+        if row["colour"] and row["product_type"] and row["image"] and (place.raw / row["image"]).exists()
+    ]
+    titled, pictured, priced, moved_to = shown[0], shown[1], shown[2], shown[3]
+    changes = {
+        titled["item_id"]: {"title": "Velvet gala edition"},
+        priced["item_id"]: {"price": "12.34"},
+        moved_to["item_id"]: {"category": "accessories", "product_type": "scarf", "section": "Winter"},
+    }
 
-    def retitle(rows: list[list[str]]) -> list[list[str]]:
-        title = rows[0].index("title")
-        return [
-            [*row[:title], "Velvet gala edition", *row[title + 1 :]] if row[0] == chosen["item_id"] else row
-            for row in rows
-        ]
+    def change(rows: list[list[str]]) -> list[list[str]]:
+        head = rows[0]
+        for row in rows[1:]:
+            for name, value in changes.get(row[0], {}).items():
+                row[head.index(name)] = value
+        return rows
 
-    place.edit_catalog(retitle)
-    done = work(place.run())
-    assert done["items"] == done["clarified_descriptions"] == done["text_embeddings"] == done["item_vectors"] == 1
-    assert done["text_tokens"] == 1
-    for untouched in (
-        "grounded_crops",
-        "image_embeddings",
-        "image_tokens",
-        "clip_model",
-        "two_tower_model",
-        "interactions",
-        "users",
-    ):
-        assert untouched not in done
-
-
-def test_a_new_photo_recomputes_one_crop_and_one_image_vector(place: Place) -> None:
-    chosen = next(
-        row for row in place.catalog() if row["colour"] and row["image"] and (place.raw / row["image"]).exists()
-    )
-    path = place.raw / chosen["image"]
+    shop = place.shop()
+    before, models = ledger_of(shop), {name: shop.version(name) for name in TRAINED}
+    place.edit_catalog(change)
+    path = place.raw / pictured["image"]
     buffer = io.BytesIO()
     Image.open(path).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(buffer, "JPEG")
     path.write_bytes(buffer.getvalue())
     done = work(place.run())
-    assert done["items"] == done["grounded_crops"] == done["image_embeddings"] == done["item_vectors"] == 1
-    assert done["image_tokens"] == 1
-    for untouched in ("clarified_descriptions", "text_embeddings", "text_tokens", "clip_model", "two_tower_model"):
-        assert untouched not in done
+    after = ledger_of(shop)
 
-
-def test_a_changed_price_moves_one_item_vector_and_trains_nothing(place: Place) -> None:
-    """The item tower reads prices of the catalog; photos, texts and what was learned do not."""
-    chosen = place.catalog()[0]
-    shop = place.shop()
-    trained = ("two_tower_model", "late_fusion_model", "clip_model", "augmentation_sweep", "vae_model", "ncf_model")
-    models = {name: shop.version(name) for name in trained}
-
-    def reprice(rows: list[list[str]]) -> list[list[str]]:
-        price = rows[0].index("price")
-        return [[*row[:price], "12.34", *row[price + 1 :]] if row[0] == chosen["item_id"] else row for row in rows]
-
-    place.edit_catalog(reprice)
-    done = work(place.run())
-    assert done.pop("items") == done.pop("item_vectors") == done.pop("faiss_index") == 1
-    # Synthetic rows are drawn again once the catalog has changed, from the same model.
-    assert set(done) <= {"vae_synthetic_samples", *STATE_THE_CATALOG}
+    title, photo, price, category = (row["item_id"] for row in (titled, pictured, priced, moved_to))
+    assert {stage: moved(before, after, stage) for stage in ITEM_STAGES} == {
+        "items": {title, photo, price, category},
+        "clarified_descriptions": {title, category},
+        "text_embeddings": {title, category},
+        "text_tokens": {title, category},
+        # The words that ground a crop name the type; what was cut out stayed the same, so it woke nothing.
+        "grounded_crops": {photo, category},
+        "image_embeddings": {photo},
+        "image_tokens": {photo},
+        # The item tower reads prices and categories; photos, texts and what was learned do not.
+        "item_vectors": {title, photo, price, category},
+        "similar_items": {title, photo, category},
+    }
+    per_item = {stage: len(moved(before, after, stage)) for stage in ITEM_STAGES}
+    assert {name: done.pop(name) for name in ITEM_STAGES} == per_item
+    # Texts about them, and to those who are shown them; what states the catalog is made again as a whole.
+    assert done.pop("explanations") == len(moved(before, after, "explanations")) < len(keys_of(after, "explanations"))
+    people = len(keys_of(after, "users"))
+    whole = ("faiss_index", "vae_synthetic_samples", "feedback", "feedback_exports", *CATALOG_PAGES, *RELEASED)
+    assert done == {
+        "homepage": people,
+        "style_discovery": people,
+        "outfits": len(keys_of(after, "items")),
+        **dict.fromkeys(whole, 1),
+    }
+    # Nothing was trained.
     assert {name: shop.version(name) for name in models} == models
-
-
-def traces(home: Path, item_id: str) -> list[str]:
-    """Every table and Parquet or JSON file under `home`, Dagster's own history aside, that still names the item."""
-    found: list[str] = []
-    with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
-        for (table,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
-            rows = connection.execute(
-                f'SELECT count(*) FROM "{table}" AS t WHERE contains(CAST(t AS VARCHAR), ?)', [item_id]
-            ).fetchall()
-            if rows[0][0] and table != "rejects":
-                found.append(table)
-    for path in home.rglob("*.parquet"):
-        text = pq.read_table(
-            path, columns=[name for name in pq.read_schema(path).names if name not in ("vector", "jpeg", "states")]
-        )
-        if any(item_id in str(value) for column in text.columns for value in column.to_pylist()):
-            found.append(str(path.relative_to(home)))
-    for path in home.rglob("*.json"):
-        if "dagster" not in path.parts and item_id in path.read_text("utf-8"):
-            found.append(str(path.relative_to(home)))
-    return found
-
-
-def test_a_deleted_item_is_gone_from_every_table_file_and_index(place: Place) -> None:
-    shop = place.shop()
-    ids = ItemIndex.load(shop.current("faiss_index")).ids
-    events = duckdb.execute(
-        "SELECT item_id FROM read_parquet(?) GROUP BY 1 ORDER BY count(*) DESC LIMIT 1",
-        [str(shop.current("interactions_file") / "interactions.parquet")],
-    ).fetchall()
-    chosen = events[0][0]
-    assert chosen in ids
-    assert traces(place.home, chosen)
-    model_before = shop.model_id("two_tower_model")
-    ncf_before, sweep_before = Ncf.load(shop.current("ncf_model")), shop.version("augmentation_sweep")
-    assert chosen in ncf_before.item_ids
-
-    place.edit_catalog(lambda rows: [row for row in rows if row[0] != chosen])
-    result = place.run(two_tower={"epochs": 1, "negatives": 64, "dim": 16, "retrain_share": 0.2})
-    assert result.success, result.errors
-    for name in ITEM_STAGES:
-        if name != "grounded_crops" or result.assets[name].orphaned:
-            assert result.assets[name].orphaned == 1, name
-    assert traces(place.home, chosen) == []
-    assert chosen not in ItemIndex.load(shop.current("faiss_index")).ids
-    assert shop.model_id("two_tower_model") == model_before
-    # Nothing was trained again: the item was taken out, and everybody else stayed as they were.
-    ncf = Ncf.load(shop.current("ncf_model"))
-    assert ncf.item_ids.tolist() == [name for name in ncf_before.item_ids.tolist() if name != chosen]
-    assert shop.version("augmentation_sweep") == sweep_before
-    kept = np.append(True, ncf_before.item_ids != chosen)
-    before, after = (model.module.state_dict() for model in (ncf_before, ncf))
-    before["item_ids.weight"] = before["item_ids.weight"][kept]
-    assert all(np.array_equal(before[name].numpy(), value.numpy()) for name, value in after.items())
-    assert result.checks.failed == []
 
 
 def test_a_lost_file_is_made_again(place: Place) -> None:
@@ -199,38 +122,11 @@ def test_a_lost_file_is_made_again(place: Place) -> None:
 
 
 def test_other_settings_make_exactly_their_stages_stale(place: Place) -> None:
-    result = place.run(descriptions={"max_chars": 120})
-    assert result.assets["clarified_descriptions"].stale == result.assets["items"].reused
-    assert result.assets["grounded_crops"].stale == 0
-    assert result.assets["text_embeddings"].stale < result.assets["items"].reused
+    items = 'key:"items" or key:"clarified_descriptions" or key:"text_embeddings" or key:"grounded_crops"'
+    result = place.run(select=items, descriptions={"max_chars": 120})
+    count = result.assets["items"].reused
+    changed = result.assets["text_embeddings"].stale
+    assert work(result) == {"clarified_descriptions": count, "text_embeddings": changed}
+    assert 0 < changed < count
     fewer = work(place.run(select='key:"text_tokens" or key:"image_tokens"', tokens={"text_tokens": 8}))
-    assert set(fewer) == {"text_tokens"}
-    assert fewer["text_tokens"] == result.assets["items"].reused
-
-
-def test_a_full_refresh_reuses_nothing_and_ends_the_same(place: Place) -> None:
-    before = np.sort(ItemIndex.load(place.shop().current("faiss_index")).ids)
-    versions = {name: place.shop().digest(name) for name in ITEM_STAGES}
-    result = place.run("full_refresh")
-    assert result.success, result.errors
-    assert all(asset.reused == 0 for asset in result.assets.values()), result.assets
-    assert {name: place.shop().digest(name) for name in ITEM_STAGES} == versions
-    assert np.array_equal(np.sort(ItemIndex.load(place.shop().current("faiss_index")).ids), before)
-
-
-def test_new_events_reach_the_models_and_the_pages(place: Place) -> None:
-    users = {line.split(",")[0] for line in (place.raw / "UserBehavior.csv").read_text("utf-8").splitlines()}
-    item = place.catalog()[0]["item_id"]
-    with (place.raw / "UserBehavior.csv").open("a", encoding="utf-8") as file:
-        for number in range(30):
-            file.write(f"newcomer{number},{item},4001,pv,{1711843200 + number}\n")
-    result = place.run()
-    assert result.success, result.errors
-    assert result.assets["users"].new == 30
-    assert result.assets["interactions"].stale == 1
-    assert result.assets["grounded_crops"].reused > 0
-    assert result.assets["grounded_crops"].stale == result.assets["image_embeddings"].stale == 0
-    assert "newcomer0" not in users
-    with duckdb.connect(str(place.home / "warehouse.duckdb"), read_only=True) as connection:
-        rows = connection.execute("SELECT count(*) FROM homepage WHERE user_id = 'newcomer0'").fetchall()
-    assert rows[0][0] > 0
+    assert fewer == {"text_tokens": count}

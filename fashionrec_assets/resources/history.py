@@ -1,0 +1,59 @@
+"""Taking runs out of Dagster's history.
+
+Belongs here: forgetting the runs whose events or logs name somebody. Does not belong here: how long runs are kept, and
+what assets say of themselves: their metadata names nobody.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import dagster as dg
+
+_INDEX = "index"
+
+
+class HistoryBusyError(RuntimeError):
+    """Another process is writing Dagster's history."""
+
+
+def forget_runs(instance: dg.DagsterInstance, folder: Path, names: Callable[[Path], bool]) -> int:
+    """Delete the runs with a file that `names` somebody, and rewrite the databases without what was deleted.
+
+    `folder` is that of the instance. Only runs of earlier versions of the project, and failures whose message quotes a
+    raw file, can name anybody. Returns the number of runs. Raises HistoryBusyError if a database is in use.
+    """
+    events = folder / "history" / "runs"
+    naming = {
+        path.name.split(".db")[0]
+        for path in sorted(events.glob("*.db*"))
+        if not path.name.startswith(f"{_INDEX}.db") and names(path)
+    }
+    logs = folder / "storage"
+    for path in sorted(logs.rglob("*")) if logs.is_dir() else ():
+        if path.is_file() and names(path):
+            naming.add(path.relative_to(logs).parts[0])
+    for run in sorted(naming):
+        if instance.has_run(run):
+            instance.delete_run(run)
+        for path in events.glob(f"{run}.db*"):
+            path.unlink()
+        shutil.rmtree(logs / run, ignore_errors=True)
+    for path in sorted(folder.rglob("*.db")):
+        if any(names(part) for part in path.parent.glob(f"{path.name}*")):
+            _rewrite(path)
+    return len(naming)
+
+
+def _rewrite(database: Path) -> None:
+    """Give the room of deleted rows back, so that their bytes are in the file no longer."""
+    try:
+        with closing(sqlite3.connect(database, timeout=30)) as connection:
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite3.OperationalError as error:
+        raise HistoryBusyError(f"{database} is in use: stop `fashionrec ui` and erase again.") from error
