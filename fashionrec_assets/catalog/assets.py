@@ -6,18 +6,23 @@ belong here: parsing, rules of the contract, SQL over raw files.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import dagster as dg
 import pyarrow.parquet as pq
+from filelock import FileLock
 
 from fashionrec_assets.catalog.digests import file_digest, path_digest
+from fashionrec_assets.catalog.erasure import Erasures
 from fashionrec_assets.catalog.photos import read_findings, write_findings
 from fashionrec_assets.catalog.queries import literal
 from fashionrec_assets.catalog.reading import interactions_file, items_file, users_file
@@ -32,7 +37,14 @@ from fashionrec_assets.storage import ledger
 from fashionrec_assets.storage.files import write_text
 from fashionrec_assets.storage.ledger import Stage
 from fashionrec_assets.storage.tables import Table, rows_digest
-from fashionrec_assets.storage.warehouse import Connection, delete_keys, one_row, replace_rows, upsert_selected
+from fashionrec_assets.storage.warehouse import (
+    Connection,
+    delete_keys,
+    one_row,
+    replace_rows,
+    scratch,
+    upsert_selected,
+)
 
 ITEMS_STAGE = Stage("items", "item", version="1", reads=ITEMS.column_names[1:])
 USERS_STAGE = Stage("users", "user", version="1", key="user_id", reads=USERS.column_names[1:])
@@ -49,7 +61,8 @@ def _observable(kind: str, description: str) -> Any:
     @dg.observable_source_asset(name=f"raw_{kind}", group_name="raw", description=description)
     def observe(shop: ShopParam) -> dg.ObserveResult:
         files = [file for file in open_source(shop.settings.source, shop.settings.raw).files() if file.name == kind]
-        with _known_digests(shop) as known:
+        # A file of their own: the other files' digests are asked for more often, and photos may be many.
+        with _known_digests(shop, "photos" if kind == "images" else "digests") as known:
             digests = {str(file.path.name): path_digest(file.path, known) for file in files}
         version = "none" if not digests else "-".join(digest[:16] for digest in digests.values())
         return dg.ObserveResult(
@@ -81,16 +94,19 @@ def items(shop: ShopParam) -> dg.MaterializeResult:
     with shop.stage(ITEMS_STAGE) as run, _draft(shop) as draft:
         settings = shop.settings
         known = shop.home / "cache" / "photos.parquet"
+        before = read_findings(known, settings.catalog)
         reading = read_items(
             open_source(settings.source, settings.raw),
             draft,
             catalog=settings.catalog,
             storage=settings.storage,
             scratch=shop.spill,
-            known_photos=read_findings(known, settings.catalog),
+            known_photos=before,
+            erasures=Erasures.read(shop.home),
             progress=run.progress,
         )
-        write_findings(known, reading.findings, settings.catalog)
+        if reading.findings != before or not known.exists():
+            write_findings(known, reading.findings, settings.catalog)
         keep = _keep_file(shop, "items_file", reading)
         plan = run.plan(rows=f"SELECT * FROM read_parquet({literal(str(reading.table))})")
         with run.commit(plan, dict(plan.todo), orphans=True) as connection:
@@ -120,6 +136,9 @@ def interactions(shop: ShopParam) -> dg.MaterializeResult:
         source = open_source(settings.source, settings.raw)
         with _known_digests(shop) as known:
             inputs = {"file": file_digest(source.events().path, known), "items": _item_ids_digest(shop)}
+        erasures = Erasures.read(shop.home)
+        if erasures:
+            inputs["erasures"] = str(erasures.digest)
         whole = run.plan_whole_of(LOG_STAGE, inputs, exists=shop.version_or_none("interactions_file") is not None)
         shown: dict[str, Any] = {}
         if whole.todo:
@@ -131,8 +150,10 @@ def interactions(shop: ShopParam) -> dg.MaterializeResult:
                     catalog=settings.catalog,
                     storage=settings.storage,
                     scratch=shop.spill,
+                    now=_now(shop),
+                    erasures=erasures,
                 )
-                version = _keep_folder(shop, "interactions_file", reading.table)
+                version = _keep_folder(shop, "interactions_file", reading.table, _content_of_log(shop, reading.table))
                 with shop.warehouse.writer() as connection:
                     ledger.record(connection, whole, {WHOLE: version})
                     _replace_rejects(connection, reading)
@@ -166,9 +187,10 @@ def users(shop: ShopParam) -> dg.MaterializeResult:
             storage=settings.storage,
             scratch=shop.spill,
             known_photos=read_findings(known, settings.catalog),
+            erasures=Erasures.read(shop.home),
             progress=run.progress,
         )
-        if reading.findings:
+        if reading.findings or known.exists():
             write_findings(known, reading.findings, settings.catalog)
         keep = _keep_file(shop, "users_file", reading)
         plan = run.plan(rows=f"SELECT * FROM read_parquet({literal(str(reading.table))})")
@@ -208,6 +230,9 @@ def feedback(shop: ShopParam) -> dg.MaterializeResult:
                 "items": shop.version("items_file"),
                 "users": shop.version("users_file"),
             }
+        erasures = Erasures.read(shop.home)
+        if erasures:
+            inputs["erasures"] = erasures.digest
         plan = run.plan_whole(inputs)
         shown: dict[str, Any] = {}
         if plan.todo:
@@ -219,6 +244,8 @@ def feedback(shop: ShopParam) -> dg.MaterializeResult:
                 catalog=settings.catalog,
                 storage=settings.storage,
                 scratch=shop.spill,
+                now=_now(shop),
+                erasures=erasures,
             )
             answers = None if reading is None else pq.read_table(reading.table)
             version = "none" if reading is None else file_digest(reading.table)[:16]
@@ -253,7 +280,10 @@ def splits(shop: ShopParam) -> dg.MaterializeResult:
 
 
 @dg.asset(
-    **asset_spec(SESSIONS_STAGE, group="catalog", deps=[interactions], kinds={"duckdb", "parquet"}, tables=[SESSIONS])
+    # Sessions are made of the log alone; their check also looks into the users.
+    **asset_spec(
+        SESSIONS_STAGE, group="catalog", deps=[interactions, users], kinds={"duckdb", "parquet"}, tables=[SESSIONS]
+    )
 )
 def sessions(shop: ShopParam) -> dg.MaterializeResult:
     """Visits: each user's events without a pause longer than the session gap."""
@@ -294,20 +324,45 @@ def _draft(shop: Shop) -> Generator[Path]:
 
 
 @contextmanager
-def _known_digests(shop: Shop) -> Generator[dict[str, tuple[int, int, str]]]:
+def _known_digests(shop: Shop, notes: str = "digests") -> Generator[dict[str, tuple[int, int, str]]]:
     """Digests of raw files by size and modification time, so that an unchanged file is not read again."""
-    path = shop.home / "cache" / "digests.json"
-    before = path.read_text("utf-8") if path.exists() else "{}"
-    known: dict[str, tuple[int, int, str]] = {name: tuple(entry) for name, entry in json.loads(before).items()}
+    path = shop.home / "cache" / f"{notes}.json"
+    before = _noted_digests(path)
+    known = dict(before)
     yield known
-    after = json.dumps(known, sort_keys=True)
-    if after != before:
-        write_text(path, after)
+    changed = {name: entry for name, entry in known.items() if before.get(name) != entry}
+    if changed:
+        # Several processes may look at raw files at once, each at its own.
+        with FileLock(f"{path}.lock"):
+            write_text(path, json.dumps(_noted_digests(path) | changed, sort_keys=True))
 
 
-def _keep_folder(shop: Shop, name: str, file: Path) -> str:
-    """Keep `file` as the artifact `name`; its version is its digest."""
-    version = file_digest(file)[:16]
+def _noted_digests(path: Path) -> dict[str, tuple[int, int, str]]:
+    noted = path.read_text("utf-8", errors="replace") if path.exists() else "{}"
+    # It only saves reading: a damaged file is as good as none.
+    with suppress(ValueError, TypeError, AttributeError):
+        return {
+            # Earlier versions noted paths as they are.
+            name: (int(size), int(mtime), str(said))
+            for name, (size, mtime, said) in json.loads(noted).items()
+            if os.sep not in name
+        }
+    return {}
+
+
+def _now(shop: Shop) -> datetime:
+    """The clock, or the last event that was accepted: a clock that goes back must not make known events future ones."""
+    now = datetime.now(UTC)
+    if shop.version_or_none("interactions_file") is None:
+        return now
+    with shop.warehouse.reader() as connection:
+        last = one_row(connection, "SELECT epoch(max(ts)) FROM read_parquet(?)", [str(interactions_file(shop))])[0]
+    return now if last is None else max(now, datetime.fromtimestamp(last, UTC))
+
+
+def _keep_folder(shop: Shop, name: str, file: Path, content: str | None = None) -> str:
+    """Keep `file` as the artifact `name`; its version is the digest of its `content`, else of its bytes."""
+    version = (content or file_digest(file))[:16]
     if not shop.artifacts.exists(name, version):
         with shop.artifacts.write(name, version) as folder:
             shutil.copyfile(file, folder / file.name)
@@ -348,6 +403,13 @@ def _item_ids_digest(shop: Shop) -> str:
     return str(row[0])
 
 
+def _content_of_log(shop: Shop, path: Path) -> str:
+    """The digest of a log's events: refused lines leave their mark on the bytes of the file, but change no event."""
+    with scratch(shop.settings.storage, shop.spill) as connection:
+        days = f"SELECT string_agg(day || ':' || content, '|' ORDER BY day) FROM ({_days(path)})"
+        return hashlib.sha256(str(one_row(connection, days)[0]).encode()).hexdigest()
+
+
 def _days(path: Path) -> str:
     return f"""
         SELECT strftime(ts, '%Y-%m-%d') AS day,
@@ -361,11 +423,15 @@ def _counts(counts: Mapping[str, int], unit: str) -> list[dict[str, Any]]:
 
 
 def _accounts(shop: Shop, reading: Reading, table: str | None) -> dict[str, Any]:
-    """Rows in, accepted and rejected, reasons, and the first rejects, for the UI."""
+    """Rows in, accepted and rejected, reasons, and the first rejects, for the UI.
+
+    What users' rows say stays in the table `rejects`: metadata is kept for ever, and must not name a user.
+    """
+    value = "value, " if _meant_for(reading) == ITEMS.name else ""
     with shop.warehouse.reader() as connection:
         total = one_row(connection, f"SELECT count(*) FROM {table}") if table else None
         first = connection.execute(
-            "SELECT source_file, line, column_name, reason, value, row_kept FROM rejects WHERE table_name = ? "
+            f"SELECT source_file, line, column_name, reason, {value}row_kept FROM rejects WHERE table_name = ? "
             "ORDER BY line NULLS LAST LIMIT ?",
             [_meant_for(reading), REJECTS_SHOWN],
         ).fetch_df()
@@ -375,6 +441,7 @@ def _accounts(shop: Shop, reading: Reading, table: str | None) -> dict[str, Any]
         "rows_in_file": kept.rows if kept else None,
         "rows_accepted": kept.accepted if kept else None,
         "rows_rejected": kept.rejected if kept else None,
+        "rows_of_erased_users": kept.erased if kept and kept.erased else None,
         "reject_reasons": table_of([{"reason": name, "rows": count} for name, count in reading.reasons.items()]),
         "first_rejects": table_of(first.astype(object).where(first.notna(), None).to_dict("records")),
     }

@@ -39,8 +39,8 @@ def load_event_log(
         unknown = connection.execute(query("unknown_events", **files)).fetchall()
         if unknown:
             raise ValueError(
-                f"interactions hold an event of user {unknown[0][0]!r} with item {unknown[0][1]!r}, but users or items "
-                "lack one of them; materialize items, interactions and users again"
+                f"interactions hold an event of a user with item {unknown[0][1]!r}, but users or items lack one of "
+                "them; materialize items, interactions and users again"
             )
         user_ids = _texts(connection, "SELECT user_id FROM people ORDER BY user_row")
         item_ids = _texts(connection, "SELECT item_id FROM known ORDER BY item_row")

@@ -14,7 +14,8 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Final
@@ -23,6 +24,7 @@ import duckdb
 
 from fashionrec_assets.catalog import contract
 from fashionrec_assets.catalog.contract import ContractError
+from fashionrec_assets.catalog.erasure import Erasures
 from fashionrec_assets.catalog.event_log import BEHAVIOURS
 from fashionrec_assets.catalog.queries import literal, query
 from fashionrec_assets.catalog.records import open_binary
@@ -100,6 +102,8 @@ class Log:
     names: Mapping[str, str]
     delimiter: str = ","
     damaged: bool = False
+    suppressed: bool = False
+    """Whether the records of the users in the table `erased` are left out."""
 
     @property
     def is_parquet(self) -> bool:
@@ -107,6 +111,16 @@ class Log:
 
     def columns_sql(self, columns: tuple[str, ...]) -> str:
         """SQL of every record: line, shape (what is wrong with its columns, or null), text, and `columns` as text."""
+        if not self.suppressed:
+            return self._columns_sql(columns)
+        return query("erased_rows", records=self._columns_sql(tuple(dict.fromkeys((*columns, "user_id")))))
+
+    def without(self, connection: duckdb.DuckDBPyConnection, erasures: Erasures) -> tuple[Log, int]:
+        """The log without the users of a suppression list, and how many records it left out."""
+        dropped = erasures.find(connection, self._columns_sql(("user_id",)))
+        return (replace(self, suppressed=True), dropped) if dropped else (self, 0)
+
+    def _columns_sql(self, columns: tuple[str, ...]) -> str:
         if self.is_parquet:
             cells = {column: f"trim({quote(self.names[column])}::VARCHAR)" for column in self.places}
             every = ", ".join(f"{quote(name)}::VARCHAR" for name in self.names.values())
@@ -123,6 +137,21 @@ class Log:
             missing_columns=PROBLEMS["missing_columns"].number,
             too_many_columns=PROBLEMS["too_many_columns"].number,
         )
+
+    @contextmanager
+    def read(self) -> Generator[None]:
+        """Where the records are read: damage that only then comes to light is a ContractError.
+
+        The footer of a Parquet file, by which it is opened, says nothing about its pages.
+        """
+        try:
+            yield
+        except (duckdb.IOException, duckdb.OutOfMemoryException):
+            raise
+        except duckdb.Error as error:
+            if not self.is_parquet:
+                raise
+            raise ContractError(self.rows.path, f"not a readable Parquet file ({error})", "Export it again.") from error
 
     def count_sql(self) -> str:
         """SQL of the number of records, without parsing them."""
@@ -245,7 +274,8 @@ def _open_text(rows: RowsFile) -> Log:
     if rows.positional is None:
         raise ContractError(
             rows.path,
-            f"the first line is no header (it reads {sample[0][:120]!r})",
+            # Not the line itself: it may name a user, and what went wrong is kept in Dagster's history.
+            f"the first line, of {len(sample[0])} characters, is no header",
             f"Expected columns {', '.join(' or '.join(rows.spellings(column)) for column in rows.required)}.",
         )
     names = list(rows.positional)
@@ -257,7 +287,7 @@ def _open_text(rows: RowsFile) -> Log:
     raise ContractError(
         rows.path,
         f"expected {len(names)} columns ({', '.join(names)}), or a header that names them; "
-        f"the first line reads {sample[0][:120]!r}",
+        f"the first line has {max(len(fields(sample[0], one)) for one in _DELIMITERS)}",
         "Export these columns in this order, or add a header line.",
     )
 

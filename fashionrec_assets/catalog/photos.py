@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import os
 import stat
 import struct
@@ -30,6 +31,9 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from fashionrec_assets.settings import CatalogSettings
+from fashionrec_assets.storage.files import draft_of
+
+_log = logging.getLogger(__name__)
 
 Reason = Literal["missing", "unreadable", "oversized", "escaping", "unsupported"]
 
@@ -67,7 +71,7 @@ class PhotoError(ValueError):
 class Stamp:
     """Where a photo's bytes are; they have not changed while `size` and `mtime_ns` have not."""
 
-    path: Path
+    path: str
     offset: int
     size: int
     mtime_ns: int
@@ -84,7 +88,8 @@ class PhotoStore:
         self.raw = raw
         self.settings = settings
         self._root = raw.resolve()
-        self._folders: dict[str, Path] = {}
+        self._folders: dict[str, str] = {}
+        self._within = str(self._root).rstrip(os.sep) + os.sep
         self._tars: dict[Path, dict[str, Stamp]] = {}
         self._lock = threading.Lock()
 
@@ -92,7 +97,7 @@ class PhotoStore:
         """Where `ref` is, without reading it. Raises PhotoError (escaping, missing, unreadable, oversized)."""
         container, separator, member = ref.partition(TAR_SEPARATOR)
         if separator and PurePosixPath(container).suffix == ".tar":
-            stamp = self._members(self._inside(container)).get(self._member_name(member))
+            stamp = self._members(Path(self._inside(container))).get(self._member_name(member))
             if stamp is None:
                 raise PhotoError("missing", f"{ref}: no such photo in {container}")
         else:
@@ -110,7 +115,7 @@ class PhotoStore:
     def read_at(self, ref: str, stamp: Stamp) -> bytes:
         """The bytes of `ref`, located before at `stamp`."""
         try:
-            with stamp.path.open("rb") as file:
+            with Path(stamp.path).open("rb") as file:
                 file.seek(stamp.offset)
                 data = file.read(stamp.size)
         except OSError as error:
@@ -123,7 +128,9 @@ class PhotoStore:
         """SHA-256 of the photo's bytes, in hexadecimal. Raises PhotoError as `read` does."""
         return hashlib.sha256(self.read(ref)).hexdigest()
 
-    def _inside(self, ref: str) -> Path:
+    def _inside(self, ref: str) -> str:
+        """The path of `ref`, links followed. Text, for there are as many as photos, and `Path` takes longer to build
+        than to look up."""
         parts = ref.split("/")
         if "\\" in ref or ":" in ref:
             windows = PureWindowsPath(ref)
@@ -133,19 +140,21 @@ class PhotoStore:
         # Following links costs more than the rest of a look-up, and photos share few folders.
         folder, _, name = ref.rpartition("/")
         try:
-            parent = self._folders.get(folder) or self._folders.setdefault(folder, (self._root / folder).resolve())
-            path = parent / name
-            resolved = path.resolve() if path.is_symlink() else path
+            parent = self._folders.get(folder)
+            if parent is None:
+                parent = self._folders.setdefault(folder, str((self._root / folder).resolve()))
+            path = f"{parent}{os.sep}{name}"
+            resolved = str(Path(path).resolve()) if os.path.islink(path) else path  # noqa: PTH114
         except (OSError, RuntimeError, ValueError) as error:
             raise PhotoError("unreadable", f"{ref!r}: {error}") from error
-        if not resolved.is_relative_to(self._root):
+        if not (resolved.startswith(self._within) or resolved == str(self._root)):
             raise PhotoError("escaping", f"{ref!r}: leads out of the raw folder, to {resolved}")
         return resolved
 
     def _on_disk(self, ref: str) -> Stamp:
         path = self._inside(ref)
         try:
-            found = path.stat()
+            found = os.stat(path)  # noqa: PTH116
         except (FileNotFoundError, NotADirectoryError):
             stamp = self._members(self._root / DEFAULT_TAR).get(self._member_name(ref))
             if stamp is None:
@@ -180,8 +189,8 @@ def _index_tar(path: Path) -> dict[str, Stamp]:
                 # Links and devices are left out, so no member can lead anywhere else.
                 if member.isreg() and not member.issparse():
                     name = str(PurePosixPath(member.name))
-                    members[name] = Stamp(path, member.offset_data, member.size, mtime_ns)
-    except tarfile.TarError as error:
+                    members[name] = Stamp(str(path), member.offset_data, member.size, mtime_ns)
+    except (tarfile.TarError, *_DAMAGE) as error:
         # A tar that was cut off is used up to there: what it lacks is reported photo by photo.
         if not members:
             raise PhotoError("unreadable", f"{path}: not an uncompressed tar ({error})") from error
@@ -328,17 +337,19 @@ def write_findings(path: Path, findings: Mapping[str, PhotoFinding], settings: C
             "mtime_ns": pa.array([finding.mtime_ns for _, finding in rows], pa.int64()),
         }
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(table.replace_schema_metadata({_LIMITS: _limits(settings)}), temporary, compression="zstd")
-    temporary.replace(path)
+    with draft_of(path) as draft:
+        pq.write_table(table.replace_schema_metadata({_LIMITS: _limits(settings)}), draft, compression="zstd")
 
 
 def read_findings(path: Path, settings: CatalogSettings) -> dict[str, PhotoFinding]:
-    """Findings stored at `path`; none if there is no such file or they were made under other limits."""
+    """Findings stored at `path`; none if there is no such file, it is damaged, or they were made under other limits."""
     if not path.is_file():
         return {}
-    table = pq.read_table(path)
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        _log.warning("%s is damaged (%s): every photo is looked at again", path, error)
+        return {}
     if (table.schema.metadata or {}).get(_LIMITS) != _limits(settings):
         return {}
     columns = table.to_pydict()

@@ -5,13 +5,13 @@ Belongs here: loading and running them. Does not belong here: SQL (it stands in 
 
 from __future__ import annotations
 
-import os
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
 import duckdb
 
+from fashionrec_assets.storage.files import draft_of
 from fashionrec_assets.storage.tables import literal
 
 
@@ -28,6 +28,5 @@ def query(name: str, /, **parts: str) -> str:
 
 def copy_to(connection: duckdb.DuckDBPyConnection, select: str, target: Path) -> None:
     """Writes the rows of `select` to `target` as Parquet: all of them, or none and the old file stays."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    connection.execute(f"COPY ({select}) TO {literal(str(temporary))} (FORMAT parquet, COMPRESSION zstd)")
-    temporary.replace(target)
+    with draft_of(target) as draft:
+        connection.execute(f"COPY ({select}) TO {literal(str(draft))} (FORMAT parquet, COMPRESSION zstd)")

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import IO, Any, AnyStr, Final, cast
 
 import duckdb
 import pyarrow as pa
@@ -27,6 +27,10 @@ from fashionrec_assets.catalog.sources.base import RowsFile
 from fashionrec_assets.storage.tables import quote
 
 _BATCH: Final = 20_000
+
+MAX_LINE_CHARS: Final = 4_000_000
+"""A longer line is refused, and never in memory as a whole: a few kilobytes of gzip can hold gigabytes of one."""
+
 _DELIMITERS: Final = (",", "\t", ";", "|")
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 
@@ -75,6 +79,15 @@ def printable(value: str | None) -> str | None:
     return text.replace("\0", "\\x00")[: contract.MAX_VALUE_CHARS]
 
 
+def _bounded(file: IO[AnyStr]) -> AnyStr:
+    """The next line with its end; of one beyond MAX_LINE_CHARS the beginning, one character longer than that."""
+    line = file.readline(MAX_LINE_CHARS + 1)
+    rest = line
+    while len(rest) > MAX_LINE_CHARS and rest[-1:] not in ("\n", "\r", b"\n"):
+        rest = file.readline(MAX_LINE_CHARS + 1)
+    return line
+
+
 class _Lines:
     """Physical lines with a memory of those the current record took, so that a bad record can give some back."""
 
@@ -88,7 +101,9 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        line = self._returned.popleft() if self._returned else next(self._text)
+        line = self._returned.popleft() if self._returned else _bounded(self._text)
+        if not line:
+            raise StopIteration
         self.number += 1
         self.taken.append(line)
         return line
@@ -103,13 +118,18 @@ def _csv_records(path: Path, rows: RowsFile) -> Iterator[list[str] | Record]:
     with open_binary(path) as raw:
         lines = _Lines(io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline=""))
         first = next(lines, "").rstrip("\r\n")
+        if len(first) > MAX_LINE_CHARS:
+            raise ContractError(path, f"the header has more than {MAX_LINE_CHARS} characters", "Export it again.")
         wanted = {name for column in rows.required for name in rows.spellings(column)}
 
         def known(delimiter: str) -> int:
             return len(wanted.intersection(name.strip(' "').lower() for name in first.split(delimiter)))
 
         delimiter = max(_DELIMITERS, key=known)
-        header = next(csv.reader([first], delimiter=delimiter), [])
+        try:
+            header = next(csv.reader([first], delimiter=delimiter), [])
+        except csv.Error as error:
+            raise ContractError(path, f"the first line is no header ({error})", "Export it again.") from error
         yield header
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
         while True:
@@ -128,6 +148,9 @@ def _csv_records(path: Path, rows: RowsFile) -> Iterator[list[str] | Record]:
                 yield start, contract.TOO_LONG if too_long else contract.UNBALANCED_QUOTE, text
                 continue
             if not row:
+                continue
+            if any(len(line) > MAX_LINE_CHARS for line in lines.taken):
+                yield start, contract.TOO_LONG, lines.taken[0]
                 continue
             if len(row) != len(header):
                 reason = contract.MISSING_COLUMNS if len(row) < len(header) else contract.TOO_MANY_COLUMNS
@@ -154,6 +177,8 @@ def _json_records(path: Path, rows: RowsFile) -> Iterator[list[str] | Record]:
     pending: list[Record] = []
 
     def parse(number: int, raw_line: bytes) -> Record:
+        if len(raw_line) > MAX_LINE_CHARS:
+            return number, contract.TOO_LONG, raw_line[: contract.MAX_VALUE_CHARS].decode("utf-8", "surrogateescape")
         text = raw_line.decode("utf-8-sig" if number == 1 else "utf-8", "surrogateescape").strip()
         try:
             record = json.loads(text, parse_int=_Verbatim, parse_float=_Verbatim, parse_constant=_Verbatim)
@@ -166,7 +191,8 @@ def _json_records(path: Path, rows: RowsFile) -> Iterator[list[str] | Record]:
         return number, [_json_text(named.get(name)) for name in header], None
 
     with open_binary(path) as raw:
-        numbered = ((number, line) for number, line in enumerate(raw, 1) if line.strip())
+        physical = iter(lambda: _bounded(raw), b"")
+        numbered = ((number, line) for number, line in enumerate(physical, 1) if line.strip())
         for number, line in numbered:
             # Whether an optional name is in use is only known from the records: look at the first thousand.
             pending.append(parse(number, line))
@@ -182,18 +208,17 @@ def _parquet_records(path: Path, connection: duckdb.DuckDBPyConnection) -> Itera
     with open_binary(path):
         pass
     try:
-        header = connection.sql("SELECT * FROM read_parquet($path)", params={"path": str(path)}).columns
+        header = list(connection.sql("SELECT * FROM read_parquet($path)", params={"path": str(path)}).columns)
+        texts = ", ".join(f"{quote(name)}::VARCHAR" for name in header)
+        reader = connection.execute(
+            f"SELECT file_row_number + 1, {texts} FROM read_parquet($path, file_row_number = true)", {"path": str(path)}
+        )
+        yield header
+        while batch := reader.fetchmany(_BATCH):
+            for row in batch:
+                yield row[0], list(row[1:]), None
     except duckdb.Error as error:
         raise ContractError(path, f"not a readable Parquet file ({error})", "Export it again.") from error
-    header = list(header)
-    yield header
-    texts = ", ".join(f"{quote(name)}::VARCHAR" for name in header)
-    reader = connection.execute(
-        f"SELECT file_row_number + 1, {texts} FROM read_parquet($path, file_row_number = true)", {"path": str(path)}
-    )
-    while batch := reader.fetchmany(_BATCH):
-        for row in batch:
-            yield row[0], list(row[1:]), None
 
 
 def _records(rows: RowsFile, connection: duckdb.DuckDBPyConnection) -> Iterator[list[str] | Record]:

@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from fashionrec_assets.catalog import contract
 from fashionrec_assets.catalog.contract import ContractError
+from fashionrec_assets.catalog.erasure import NOBODY, Erasures
 from fashionrec_assets.catalog.lines import BEHAVIOURS_SQL, open_log
 from fashionrec_assets.catalog.photos import PhotoFinding, PhotoStore, default_threads, inspect_photos
 from fashionrec_assets.catalog.queries import copy_to, literal, query
@@ -48,17 +49,22 @@ def _silent(done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class Conservation:
-    """The count of one file's records: `rows` = `accepted` + `rejected`. Raises AssertionError otherwise."""
+    """The count of one file's records: `rows` = `accepted` + `rejected` + `erased` (of users on the suppression list).
+
+    Raises AssertionError otherwise.
+    """
 
     file: str
     rows: int
     accepted: int
     rejected: int
+    erased: int = 0
 
     def __post_init__(self) -> None:
-        if self.rows != self.accepted + self.rejected:
+        if self.rows != self.accepted + self.rejected + self.erased:
             raise AssertionError(
-                f"{self.file}: {self.rows} rows in, but {self.accepted} accepted and {self.rejected} rejected; "
+                f"{self.file}: {self.rows} rows in, but {self.accepted} accepted, {self.rejected} rejected and "
+                f"{self.erased} of erased users; "
                 "please report this file"
             )
 
@@ -92,11 +98,13 @@ def read_items(
     storage: StorageSettings,
     scratch: Path,
     known_photos: Mapping[str, PhotoFinding] | None = None,
+    erasures: Erasures = NOBODY,
     progress: Progress = _silent,
 ) -> PhotosReading:
     """Reads and checks the catalog; writes `out/items.parquet` (sorted by item_id) and `out/rejects_items.parquet`.
 
-    With `source.prices_in_log`, an item's price is the median paid. `progress` counts photos.
+    With `source.prices_in_log`, an item's price is the median paid, by users who are not among `erasures`. `progress`
+    counts photos.
     Raises ContractError, before writing anything, if the file cannot be used or no row of it can.
     """
     rows = source.items()
@@ -122,7 +130,7 @@ def read_items(
             connection.execute(f"UPDATE staged SET {quote(column)} = {expression}")
         accepted = table.count(rows.path)
         if source.prices_in_log:
-            _price_from_log(connection, source, scratch)
+            _price_from_log(connection, source, scratch, erasures)
 
         store = PhotoStore(source.raw, catalog)
         photos, findings = table.look_at_photos(
@@ -142,25 +150,31 @@ def read_interactions(
     catalog: CatalogSettings,
     storage: StorageSettings,
     scratch: Path,
+    erasures: Erasures = NOBODY,
     now: datetime | None = None,
 ) -> Reading:
     """Reads and checks the behaviour log against the `items` Parquet file (column item_id).
 
     Writes `out/interactions.parquet` (in the order of `tables.INTERACTIONS`) and `out/rejects_interactions.parquet`.
-    Out of core: memory stays within `storage.memory_limit`, the rest spills into `scratch`. Events after
-    `catalog.latest_event` (default: `now`, default: this moment) are in the future. Raises ContractError, before
-    writing anything, if the file cannot be used or no row of it can.
+    Records of `erasures` are left out before anything else and only counted. Out of core: memory stays within
+    `storage.memory_limit`, the rest spills into `scratch`. Events after `catalog.latest_event` (default: `now`,
+    default: this moment) are in the future. Raises ContractError, before writing anything, if the file cannot be used
+    or no row of it can.
     """
     latest = _seconds(catalog.latest_event) if catalog.latest_event else int((now or datetime.now(UTC)).timestamp())
     rows = source.events()
     with scratch_connection(storage, scratch) as connection, TemporaryDirectory(dir=scratch) as copies:
         log, total = open_log(connection, rows, Path(copies))
         connection.execute(query("known_items", items=literal(str(items))))
-        judged = log.rows_sql(_seconds_sql("ts"), _seconds(catalog.earliest_event), latest)
-        connection.execute(query("log_sorted", rows=judged))
+        with log.read():
+            log, erased = log.without(connection, erasures)
+            judged = log.rows_sql(_seconds_sql("ts"), _seconds(catalog.earliest_event), latest)
+            connection.execute(query("log_sorted", rows=judged))
         accepted = _one(connection, query("log_accepted"))
         connection.execute(f"CREATE TEMP TABLE rejects AS {log.rejects_sql()}")
-        conservation = Conservation(rows.path.name, total, accepted, _one(connection, "SELECT count(*) FROM rejects"))
+        erasures.withhold(connection)
+        rejected = _one(connection, "SELECT count(*) FROM rejects")
+        conservation = Conservation(rows.path.name, total, accepted, rejected, erased)
         reasons = _reasons(connection)
         if accepted == 0:
             raise _nothing_left(rows.path, reasons)
@@ -180,13 +194,14 @@ def read_users(
     storage: StorageSettings,
     scratch: Path,
     known_photos: Mapping[str, PhotoFinding] | None = None,
+    erasures: Erasures = NOBODY,
     progress: Progress = _silent,
 ) -> PhotosReading:
     """Everyone in the `interactions` Parquet file or the source's user file, with what the log says about them.
 
     Writes `out/users.parquet` (sorted by user_id) and `out/rejects_users.parquet`; `conservation` is None where there
-    is no user file. `progress` counts avatars. Raises ContractError, before writing anything, if the user file cannot
-    be used.
+    is no user file. Rows of `erasures` are left out before anything else and only counted. `progress` counts avatars.
+    Raises ContractError, before writing anything, if the user file cannot be used.
     """
     rows = source.users()
     limits: dict[str, int] = dict.fromkeys(["user_id", "gender", "age", "city"], contract.MAX_ID_CHARS)
@@ -199,7 +214,8 @@ def read_users(
             staged = stage_records(
                 connection, rows, table="staged", problems="problems", limits=limits, fatal=("user_id",)
             )
-        table = _Staging(connection, {} if staged is None else staged.names)
+        table = _Staging(connection, {} if staged is None else staged.names, erasures)
+        table.drop_erased()
         table.refuse_empty_and_repeated("user_id")
         table.empty_where("age", "isfinite(try_cast(age AS DOUBLE)) IS NOT TRUE", contract.NOT_A_NUMBER)
         table.empty_where("age", "try_cast(age AS DOUBLE) < 0", contract.NEGATIVE)
@@ -229,6 +245,7 @@ def read_feedback(
     catalog: CatalogSettings,
     storage: StorageSettings,
     scratch: Path,
+    erasures: Erasures = NOBODY,
     now: datetime | None = None,
 ) -> Reading | None:
     """Reads and checks what users said about explanations, against the `items` and `users` Parquet files.
@@ -236,7 +253,8 @@ def read_feedback(
     Writes `out/feedback.parquet` (sorted by user_id, item_id and ts) and `out/rejects_feedback.parquet`; None, and
     nothing is written, where there is no such file. A row is refused for anything but its optional columns, a second
     answer of one user about one item at one time as a duplicate. Answers after `catalog.latest_event` (default: `now`,
-    default: this moment) are in the future. Raises ContractError, before writing anything, if the file cannot be used.
+    default: this moment) are in the future. Rows of `erasures` are left out before anything else and only counted.
+    Raises ContractError, before writing anything, if the file cannot be used.
     """
     rows = source.feedback()
     if rows is None:
@@ -249,7 +267,8 @@ def read_feedback(
     needed = ("user_id", "item_id", "ts", "helpful")
     with scratch_connection(storage, scratch) as connection:
         staged = stage_records(connection, rows, table="staged", problems="problems", limits=limits, fatal=needed)
-        table = _Staging(connection, staged.names)
+        table = _Staging(connection, staged.names, erasures)
+        table.drop_erased()
         for column in needed:
             table.refuse_where(column, f"{column} IS NULL", contract.EMPTY)
         moment = _seconds_sql("ts")
@@ -275,9 +294,19 @@ def read_feedback(
 class _Staging:
     """The tables `staged` and `problems` of a small file while its rows are judged."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, names: Mapping[str, str]) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, names: Mapping[str, str], erasures: Erasures = NOBODY
+    ) -> None:
         self._connection = connection
         self._names = names
+        self._erasures = erasures
+        self._erased = 0
+
+    def drop_erased(self) -> None:
+        """Leaves out the rows of users on the suppression list, with what is noted of them."""
+        self._erased = self._erasures.find(self._connection, "SELECT user_id FROM staged")
+        if self._erased:
+            self._connection.execute(query("erased_staged"))
 
     def refuse_empty_and_repeated(self, key: str) -> None:
         """Refuses rows without `key`, then every row but the first of those that share it."""
@@ -343,8 +372,11 @@ class _Staging:
     def finish(self, path: Path, table: Path, rejects: Path, staged: Staged | None, accepted: int) -> Reading:
         """Writes the rejects and closes the books."""
         self._connection.execute(query("staged_rejects", file=literal(path.name)))
+        self._erasures.withhold(self._connection)
         rejected = _one(self._connection, "SELECT count(*) FROM rejects WHERE NOT row_kept")
-        conservation = None if staged is None else Conservation(path.name, staged.records, accepted, rejected)
+        conservation = (
+            None if staged is None else Conservation(path.name, staged.records, accepted, rejected, self._erased)
+        )
         copy_to(self._connection, "SELECT * FROM rejects", rejects)
         return Reading(table, rejects, conservation, _reasons(self._connection))
 
@@ -353,11 +385,13 @@ def _with_photos(reading: Reading, photos: Mapping[str, int], findings: Mapping[
     return PhotosReading(reading.table, reading.rejects, reading.conservation, reading.reasons, photos, findings)
 
 
-def _price_from_log(connection: duckdb.DuckDBPyConnection, source: Source, scratch: Path) -> None:
+def _price_from_log(connection: duckdb.DuckDBPyConnection, source: Source, scratch: Path, erasures: Erasures) -> None:
     with TemporaryDirectory(dir=scratch) as copies:
         log, _ = open_log(connection, source.events(), Path(copies))
-        if "price" in log.places:
-            connection.execute(query("price_from_log", log=log.columns_sql(("item_id", "price"))))
+        with log.read():
+            log, _ = log.without(connection, erasures)
+            if "price" in log.places:
+                connection.execute(query("price_from_log", log=log.columns_sql(("item_id", "price"))))
 
 
 def _stage_findings(

@@ -170,7 +170,7 @@ def _sections(shop: Shop, types: dict[str, album.TypeRow]) -> list[SheetSection]
                 photo = decode_photo(photos.read(one.image_ref), max_pixels=shop.settings.catalog.max_image_pixels)
             except PhotoError:
                 continue
-            crop = Image.open(io.BytesIO(crops[one.item_id])).convert("RGB")
+            crop = Image.open(io.BytesIO(crops[one.item_id]), formats=("JPEG",)).convert("RGB")
             whole = one.reason is not None
             note = f"kept whole: {one.reason}" if whole else f"{one.method} {one.confidence:.2f}"
             rows.append(SheetRow(photo, None if whole else one.box, crop, one.item_id, note, fallback=whole))

@@ -114,7 +114,7 @@ class DeterministicProvider:
     """`describe` as a provider, through the Evaluator's rules; items are independent of each other."""
 
     name = "deterministic"
-    version = "2"
+    version = "3"
 
     def __init__(self, settings: DescriptionSettings) -> None:
         self._settings = settings

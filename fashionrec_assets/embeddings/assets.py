@@ -240,7 +240,7 @@ def _decoded(crops: pa.Table) -> Iterator[list[Image]]:
 
     for start in range(0, len(crops), DECODED):
         jpegs = crops.column("jpeg").slice(start, DECODED).to_pylist()
-        yield [Image.open(io.BytesIO(jpeg)).convert("RGB") for jpeg in jpegs]
+        yield [Image.open(io.BytesIO(jpeg), formats=("JPEG",)).convert("RGB") for jpeg in jpegs]
 
 
 def _described(shop: Shop, keys: list[str]) -> tuple[list[str], list[str]]:

@@ -7,14 +7,18 @@ Belongs here: writing and reading that state without pickle. Does not belong her
 from __future__ import annotations
 
 import json
-import os
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fashionrec_assets.storage.files import write_bytes
+
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
+
+_log = logging.getLogger(__name__)
 
 FACTS = "facts"
 
@@ -37,25 +41,23 @@ class Checkpoint:
         # Clones: safetensors refuses tensors that share memory.
         kept = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
         said = json.dumps({"fingerprint": self._fingerprint, **facts})
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self._path.with_name(self._path.name + ".draft")
-        with draft.open("wb") as file:
-            file.write(save(kept, {FACTS: said}))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self._path)
+        write_bytes(self._path, save(kept, {FACTS: said}), durable=True)
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """What `save` wrote last for this fingerprint, or None."""
+        """What `save` wrote last for this fingerprint, or None; a damaged file is as good as none."""
         if self._path is None or not self._path.is_file():
             return None
-        from safetensors import safe_open
+        from safetensors import SafetensorError, safe_open
 
-        with safe_open(self._path, framework="pt") as file:
-            facts = json.loads(file.metadata()[FACTS])
-            if facts["fingerprint"] != self._fingerprint:
-                return None
-            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
+        try:
+            with safe_open(self._path, framework="pt") as file:
+                facts = json.loads(file.metadata()[FACTS])
+                if facts["fingerprint"] != self._fingerprint:
+                    return None
+                return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            _log.warning("%s is damaged, and the training starts from its beginning: %s", self._path, error)
+            return None
 
     def clear(self) -> None:
         """Forget the state: what was trained is safe elsewhere."""

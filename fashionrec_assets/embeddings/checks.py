@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
 import dagster as dg
 import numpy as np
+import pyarrow as pa
 
 from fashionrec_assets.embeddings.assets import AVATARS, IMAGE_TOKENS, IMAGES, TEXT_TOKENS, TEXTS
 from fashionrec_assets.embeddings.reading import (
@@ -12,11 +18,11 @@ from fashionrec_assets.embeddings.reading import (
     IMAGE_TOKEN_STORE,
     TEXT_STORE,
     TEXT_TOKEN_STORE,
-    stored_vectors,
 )
 from fashionrec_assets.embeddings.token_store import TOKEN_COLUMNS, tokens_of
 from fashionrec_assets.resources.glue import ShopParam, error, ledger_matches_files
-from fashionrec_assets.storage.buckets import VECTOR_COLUMNS
+from fashionrec_assets.storage.buckets import VECTOR_COLUMNS, BucketStore, vectors_of
+from fashionrec_assets.storage.files import write_text
 
 NORM_TOLERANCE = 1e-3
 
@@ -31,14 +37,14 @@ def unit_vector_check(asset: str, store: str) -> dg.AssetChecksDefinition:
         description="Vectors are finite and of length one.",
     )
     def check(shop: ShopParam) -> dg.AssetCheckResult:
-        keys, vectors = stored_vectors(shop, store)
-        broken = int((~np.isfinite(vectors).all(axis=1)).sum())
-        off = int((np.abs(np.linalg.norm(vectors, axis=1) - 1) > NORM_TOLERANCE).sum())
+        found = by_file(shop.store(store, VECTOR_COLUMNS), shop.home / "cache" / f"checked_{store}.json", _vectors_in)
+        count, broken, off = (sum(numbers[at] for numbers in found) for at in range(3))
+        dims = sorted({numbers[3] for numbers in found}) or [1]
         return error(
-            broken == 0 and off == 0,
-            f"{len(keys)} vectors of {vectors.shape[1]}: {broken} not finite, {off} not of length one",
-            vectors=len(keys),
-            dimension=vectors.shape[1],
+            broken == 0 and off == 0 and len(dims) == 1,
+            f"{count} vectors of {', '.join(map(str, dims))}: {broken} not finite, {off} not of length one",
+            vectors=count,
+            dimension=dims[0],
             not_finite=broken,
             not_unit=off,
         )
@@ -56,17 +62,9 @@ def finite_states_check(asset: str, store: str) -> dg.AssetChecksDefinition:
         description="Every row has token states, all of them finite and of one dimension.",
     )
     def check(shop: ShopParam) -> dg.AssetCheckResult:
-        buckets = shop.store(store, TOKEN_COLUMNS)
-        rows = broken = 0
-        dims: set[int] = set()
-        for bucket in range(buckets.buckets):
-            table = buckets.read(bucket)
-            if not len(table):
-                continue
-            found = tokens_of(table)
-            rows += len(found)
-            broken += sum(not np.isfinite(states).all() for states in found.rows())
-            dims.add(found.states.shape[1])
+        found = by_file(shop.store(store, TOKEN_COLUMNS), shop.home / "cache" / f"checked_{store}.json", _states_in)
+        rows, broken = (sum(numbers[at] for numbers in found) for at in range(2))
+        dims = {numbers[2] for numbers in found}
         return error(
             broken == 0 and len(dims) <= 1,
             f"{rows} rows of dimension {', '.join(map(str, sorted(dims))) or 'none'}, {broken} not finite",
@@ -75,6 +73,44 @@ def finite_states_check(asset: str, store: str) -> dg.AssetChecksDefinition:
         )
 
     return check
+
+
+def by_file(store: BucketStore, notes: Path, judge: Callable[[pa.Table], list[int]]) -> list[list[int]]:
+    """What `judge` says of each file of `store` that has rows; of a file that is still the one noted in `notes`, by
+    inode, size and modification time, what it said then."""
+    known: dict[str, list[int]] = {}
+    # It only saves reading: damaged notes are as good as none.
+    with suppress(OSError, ValueError, TypeError):
+        known = dict(json.loads(notes.read_text("utf-8")))
+    now: dict[str, list[int]] = {}
+    for bucket in range(store.buckets):
+        path = store.path(bucket)
+        if not path.exists():
+            continue
+        status = path.stat()
+        stamp = [status.st_ino, status.st_size, status.st_mtime_ns]
+        before = known.get(path.name, [])
+        if before[: len(stamp)] == stamp:
+            now[path.name] = before
+        elif len(table := store.read(bucket)):
+            now[path.name] = stamp + judge(table)
+    if now != known:
+        write_text(notes, json.dumps(now))
+    return [numbers[3:] for numbers in now.values()]
+
+
+def _vectors_in(table: pa.Table) -> list[int]:
+    """Vectors, those not finite, those not of length one, and their dimension."""
+    _, vectors = vectors_of(table)
+    broken = int((~np.isfinite(vectors).all(axis=1)).sum())
+    off = int((np.abs(np.linalg.norm(vectors, axis=1) - 1) > NORM_TOLERANCE).sum())
+    return [len(vectors), broken, off, vectors.shape[1]]
+
+
+def _states_in(table: pa.Table) -> list[int]:
+    """Rows, those with a state that is not finite, and the dimension."""
+    found = tokens_of(table)
+    return [len(found), sum(not np.isfinite(states).all() for states in found.rows()), found.states.shape[1]]
 
 
 CHECKS = [

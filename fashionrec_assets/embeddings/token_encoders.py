@@ -165,7 +165,7 @@ def _loaded(load: Callable[..., Any], model: str, setting: str, *, weights: bool
     local = Path(model).is_dir()
     if not local and model.startswith((".", "/", "~")):
         raise ModelUnavailableError(f"{setting} names a folder that does not exist: {model}")
-    more = {"output_loading_info": True} if weights else {}
+    more = {"output_loading_info": True, "use_safetensors": True} if weights else {}
     try:
         with quiet_transformers():
             found = load(model, local_files_only=local, **more)

@@ -56,7 +56,7 @@ def arm_images(shop: Shop, item_ids: Sequence[str], *, grounded: bool) -> list[I
     missing = [item_id for item_id in item_ids if item_id not in jpegs]
     if missing:
         raise LookupError(f"{missing[0]} has no crop: materialize grounded_crops, then clip_model")
-    crops = [Image.open(io.BytesIO(jpegs[item_id])).convert("RGB") for item_id in item_ids]
+    crops = [Image.open(io.BytesIO(jpegs[item_id]), formats=("JPEG",)).convert("RGB") for item_id in item_ids]
     if grounded:
         return crops
     with shop.warehouse.reader() as connection:

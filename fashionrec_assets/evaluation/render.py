@@ -10,7 +10,6 @@ Pictures lie inside the page as data.
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fashionrec_assets.evaluation.words import Verdict
+from fashionrec_assets.resources.markdown import inert
+from fashionrec_assets.storage.files import write_text
 
 _MARKS = {"good": "✓", "bad": "✗", "undecided": "?", "note": "•"}
 _WORDS = {"good": "Yes", "bad": "No", "undecided": "Undecided", "note": "Note"}
@@ -101,16 +102,6 @@ class Page:
     footer: str
 
 
-def _markdown_text(value: object) -> Markup:
-    """Text inside Markdown: HTML is escaped, and so is what would end a table's cell or start a link or emphasis."""
-    text = " ".join(str(value).split())
-    for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
-        text = text.replace(character, entity)
-    for character in "\\|`*_[]":
-        text = text.replace(character, f"\\{character}")
-    return Markup(text)
-
-
 def environment() -> Environment:
     """The templates of this room, escaping by default; an unknown variable is an error."""
     templates = Environment(
@@ -120,7 +111,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    templates.filters["md"] = _markdown_text
+    templates.filters["md"] = lambda value: Markup(inert(value))
     return templates
 
 
@@ -147,12 +138,9 @@ def markdown(page: Page) -> str:
 
 def write_page(page: Page, folder: Path, stem: str) -> tuple[Path, Path]:
     """Writes `<stem>.html` and `<stem>.md` into `folder`, each complete or not at all. Returns their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
     for suffix, text in ((".html", html(page)), (".md", markdown(page))):
         path = folder / f"{stem}{suffix}"
-        unfinished = folder / f".{stem}{suffix}.{os.getpid()}.tmp"
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)
+        write_text(path, text)
         paths.append(path)
     return paths[0], paths[1]

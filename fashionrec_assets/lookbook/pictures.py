@@ -51,7 +51,7 @@ def thumbnail(jpeg: bytes, side: int, quality: int) -> tuple[bytes, tuple[int, i
     """The picture no wider or higher than `side` pixels, as JPEG, and its width and height."""
     from PIL import Image
 
-    with Image.open(io.BytesIO(jpeg)) as opened:
+    with Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as opened:
         opened.draft("RGB", (side, side))
         image = opened.convert("RGB")
     image.thumbnail((side, side))
@@ -70,7 +70,7 @@ def sheet(photos: Mapping[str, Photo], ids: Iterable[str], folder: Path, most: i
     width, height = _CELL
     image = Image.new("RGB", (width * len(chosen), height), _PAPER)
     for place, photo in enumerate(chosen):
-        with Image.open(folder / photo.path) as opened:
+        with Image.open(folder / photo.path, formats=("JPEG",)) as opened:
             image.paste(ImageOps.pad(opened, (width - 8, height - 8), color=_PAPER), (place * width + 4, 4))
     sink = io.BytesIO()
     image.save(sink, "JPEG", quality=85)

@@ -27,7 +27,7 @@ _FIGURE = re.compile(
     r'<figure>\s*<figcaption>(?P<caption>.*?)</figcaption>\s*(?P<svg><svg class="plot".*?</svg>)\s*</figure>', re.DOTALL
 )
 _HEADING = re.compile(r"<h2>(.*?)</h2>", re.DOTALL)
-_ESCAPED = re.compile(r"\\([\\|`*_\[\]])")
+_ESCAPED = re.compile(r"\\([\\|`*_\[\]~])")
 _ID = re.compile(r'\bid="([^"]+)"')
 
 

@@ -26,6 +26,7 @@ from fashionrec_assets.lookbook.style_map import HEIGHT, PEEK, WIDTH, style_map
 from fashionrec_assets.lookbook.words import day_text
 from fashionrec_assets.settings import Settings
 from fashionrec_assets.storage.buckets import BucketStore
+from fashionrec_assets.storage.faults import reached
 from fashionrec_assets.storage.files import write_text
 
 INDEX = "index.html"
@@ -57,6 +58,7 @@ def build(
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     try:
+        reached("before write", reports / OWN)
         photos = write_photos(crops, content.items, draft, settings.lookbook)
         (draft / STYLE_SHEET).write_text(_style_sheet(), "utf-8")
         pages = 0
@@ -67,6 +69,7 @@ def build(
             progress(pages, len(content.paged) + len(content.shoppers) + 4)
         shown = [item for look in content.looks for item in (look.anchor_id, *(p.placed.item_id for p in look.pieces))]
         shown = [item for shopper in content.shoppers for item in shopper.shown[:8]] or shown
+        reached("mid write", reports / OWN)
         (draft / COVER).write_bytes(sheet(photos, shown, draft))
         built = _built(draft, pages, len(photos))
         _put_in_place(draft, reports / OWN)
@@ -160,7 +163,9 @@ def _built(folder: Path, pages: int, photos: int) -> Built:
 def _put_in_place(draft: Path, final: Path) -> None:
     old = final.with_name(f".{final.name}.old")
     shutil.rmtree(old, ignore_errors=True)
+    reached("before rename", final)
     if final.exists():
         final.replace(old)
     draft.replace(final)
+    reached("after rename", final)
     shutil.rmtree(old, ignore_errors=True)

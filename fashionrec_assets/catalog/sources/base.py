@@ -153,9 +153,11 @@ class Source(ABC):
         feedback = self.feedback()
         if feedback is not None:
             found.append(RawFile("feedback", feedback.path))
-        for photos in (self.raw / "images", self.raw / "images.tar"):
-            if photos.exists():
-                found.append(RawFile("images", photos))
+        found += [
+            RawFile("images", photos)
+            for photos in (self.raw / "images", self.raw / "images.tar")
+            if (photos.is_dir() if photos.suffix == "" else photos.is_file()) and _is_within(photos, self.raw)
+        ]
         return found
 
     def find(self, *names: str) -> Path:
@@ -169,8 +171,30 @@ class Source(ABC):
         return path
 
     def find_optional(self, *names: str) -> Path | None:
-        """The first of `names` that is a file in `raw`, or None."""
-        return next((self.raw / name for name in names if (self.raw / name).is_file()), None)
+        """The first of `names` that is a file in `raw`, or None. Raises ContractError if it is a link out of `raw`."""
+        return next((inside(self.raw, name) for name in names if (self.raw / name).is_file()), None)
+
+
+def inside(raw: Path, name: str) -> Path:
+    """The path `name` in the folder `raw`, a file or absent.
+
+    Raises ContractError if it leads out of that folder, by ".." or by a link, or is a folder, a pipe or a device.
+    """
+    if (raw / name).exists() and not (raw / name).is_file():
+        raise ContractError(raw / name, "expected a file", "Put the file itself there.")
+    if not _is_within(raw / name, raw):
+        raise ContractError(
+            raw / name, "leads out of the raw folder", "Put the file itself there, or point --raw at its folder."
+        )
+    return raw / name
+
+
+def _is_within(path: Path, folder: Path) -> bool:
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):
+        # A loop of links, or a name that no file can have.
+        return False
 
 
 def source_names() -> list[str]:
