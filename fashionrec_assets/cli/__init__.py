@@ -11,14 +11,16 @@ import sys
 import warnings
 from typing import NoReturn
 
-from fashionrec_assets.cli import looking, running, shopping
+from fashionrec_assets.cli import erasure, gate, looking, promotion, running, shopping
 from fashionrec_assets.cli.app import app
+from fashionrec_assets.resources import redaction
 
-__all__ = ["app", "looking", "main", "running", "shopping"]
+__all__ = ["app", "erasure", "gate", "looking", "main", "promotion", "running", "shopping"]
 
 
 def main() -> NoReturn:
     """Entry point of `fashionrec` and of `python -m fashionrec_assets`."""
+    redaction.install()
     # Observable source assets are a beta API of Dagster; its users need not hear that on every command.
     warnings.filterwarnings("ignore", message=".*is currently in beta")
     code: object = 0

@@ -1,6 +1,7 @@
-"""Commands that run jobs: `run`, `check`, `ui`.
+"""Commands that run jobs: `run`, `ui`.
 
-Belongs here: which job, and the summary that is printed. Does not belong here: running jobs (`resources/runs.py`).
+Belongs here: which job, and the summary that is printed. Does not belong here: running jobs (`resources/runs.py`), and
+the gate (`gate.py`).
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from fashionrec_assets.cli.app import HomeOption, app, console, fail, settings_of
+from fashionrec_assets.cli.app import HomeOption, alone, app, console, fail, settings_of
 from fashionrec_assets.cli.live import LiveView
+from fashionrec_assets.gate import unexpected_work
+from fashionrec_assets.resources.lease import owner_of
 from fashionrec_assets.settings import Settings
-from fashionrec_assets.summary import Summary
+from fashionrec_assets.summary import StepError, Summary, versions
 
 
 @app.command()
@@ -32,37 +35,28 @@ def run(
     raw: Annotated[Path | None, typer.Option(help="Folder of the raw files.")] = None,
     home: HomeOption = None,
     full: Annotated[bool, typer.Option("--full", help="Compute everything again.")] = False,
+    expect: Annotated[
+        list[str] | None,
+        typer.Option("--expect", help="ASSET=COUNT: exit 1 if the run computed or deleted another number of units."),
+    ] = None,
+    expect_unchanged: Annotated[
+        bool, typer.Option("--expect-unchanged", help="Exit 1 if the run computed or deleted anything.")
+    ] = False,
 ) -> None:
     """Bring every asset up to date, computing only what is new or stale."""
-    settings = settings_of(home=home, preset=preset, source=source, raw=raw)
-    settings.remember(preset=preset, source=source, raw=raw.resolve() if raw else None)
-    summary = _run(settings, "full_refresh" if full else "daily_refresh", select)
-    summary.write(settings.home)
+    given = {"home": home, "preset": preset, "source": source, "raw": raw}
+    wanted = _expected(expect or [], expect_unchanged)
+    with alone(settings_of(**given), "fashionrec run"):
+        # Again: the run that was waited for may have remembered other settings.
+        settings = settings_of(**given)
+        settings.remember(preset=preset, source=source, raw=raw.resolve() if raw else None)
+        summary = run_to_summary(settings, "full_refresh" if full else "daily_refresh", select)
+        summary.write(settings.home)
     _print_summary(summary, settings)
-    raise typer.Exit(0 if summary.success and not summary.checks.failed else 1)
-
-
-@app.command()
-def check(home: HomeOption = None) -> None:
-    """Run every asset check as a gate: exit 1 on a failed ERROR check, a check that did not run, or a failed run."""
-    settings = settings_of(home=home)
-    if not (settings.home / "warehouse.duckdb").exists():
-        fail(f"There is nothing to check in {settings.home}: run `fashionrec run` first.")
-    summary = _run(settings, "checks_only", None)
-    checks = summary.checks
-    for label, colour, names in (
-        ("failed", "red", checks.failed),
-        ("did not run", "red", checks.missing),
-        ("warned", "yellow", checks.warned),
-    ):
-        for name in names:
-            console.print(f"[{colour}]{label}[/]  {escape(name)}")
-    passed = summary.success and not checks.failed and not checks.missing
-    console.print(
-        f"[{'green' if passed else 'red'}]{checks.passed} checks passed, {len(checks.failed)} failed, "
-        f"{len(checks.warned)} warned, {len(checks.missing)} did not run.[/]"
-    )
-    raise typer.Exit(0 if passed else 1)
+    surprises = unexpected_work(summary, wanted, nothing_else=expect_unchanged)
+    for surprise in surprises:
+        console.print(f"[red]unexpected:[/] {escape(surprise)}", soft_wrap=True)
+    raise typer.Exit(0 if summary.success and not summary.checks.failed and not surprises else 1)
 
 
 @app.command()
@@ -71,7 +65,7 @@ def ui(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 3000,
 ) -> None:
     """Open the Dagster UI on this home's instance, on the loopback interface."""
-    from fashionrec_assets.resources.runs import dagster_home
+    from fashionrec_assets.resources.dagster_home import dagster_home
 
     settings = settings_of(home=home)
     environment = {
@@ -82,25 +76,47 @@ def ui(
     }
     command = [sys.executable, "-m", "dagster", "dev", "-m", "fashionrec_assets.definitions", "-a", "defs"]
     console.print(f"Dagster UI on [bold]http://127.0.0.1:{port}[/] (Ctrl-C stops it)")
+    at_work = owner_of(settings.home)
+    if at_work is not None:
+        console.print(f"{escape(at_work.told())} is at work; runs started in the UI will wait for it.", soft_wrap=True)
     raise typer.Exit(subprocess.call([*command, "-h", "127.0.0.1", "-p", str(port)], env=environment))
 
 
-def _run(settings: Settings, job: str, select: str | None) -> Summary:
+def _expected(given: list[str], unchanged: bool) -> dict[str, int]:
+    """The counts of `--expect`, by asset."""
+    wanted: dict[str, int] = {}
+    for word in given:
+        name, _, count = word.partition("=")
+        if not name or not count.isdecimal():
+            fail(f"--expect {word!r} is not ASSET=COUNT, such as clarified_descriptions=1")
+        wanted[name] = int(count)
+    if wanted and unchanged:
+        fail("--expect and --expect-unchanged contradict each other: use one of them")
+    return wanted
+
+
+def run_to_summary(settings: Settings, job: str, select: str | None) -> Summary:
+    """Run `job` with the live view, and say what it did; the errors of its steps are printed."""
     from fashionrec_assets.definitions import build_definitions
     from fashionrec_assets.evaluation.published import published_figures, published_reports
-    from fashionrec_assets.resources.runs import instance_of, run_job
+    from fashionrec_assets.resources.notifications import notice_of_result, tell
+    from fashionrec_assets.resources.retention import tidy
+    from fashionrec_assets.resources.runs import CHECKS_ONLY, instance_of, run_job
 
     started, clock = datetime.now(UTC), time.monotonic()
-    with LiveView() as view, instance_of(settings.home) as instance:
+    with alone(settings, job), LiveView() as view, instance_of(settings.home) as instance:
         definitions = build_definitions(settings, view)
-        if job != "checks_only":
+        if job != CHECKS_ONLY:
             run_job(definitions, instance, "observe_raw")
         try:
             result = run_job(definitions, instance, job, select)
         except ValueError as error:
             fail(str(error))
+        tidy(instance, settings.home, settings.storage.keep_runs)
     for step, message in result.errors:
         console.print(f"[red]{escape(step)} failed:[/] {escape(message)}")
+    if job != CHECKS_ONLY and settings.automation.notify != "log":
+        tell(notice_of_result(job, result, settings.home), settings)
     return Summary(
         success=result.success,
         job=job,
@@ -113,6 +129,8 @@ def _run(settings: Settings, job: str, select: str | None) -> Summary:
         peak_memory_mb=round(_peak_memory_mb(), 1),
         assets=result.assets,
         checks=result.checks,
+        errors=[StepError(step=step, message=message) for step, message in result.errors],
+        versions=versions(),
         figures=published_figures(settings.home / "reports"),
         reports={name: str(path) for name, path in published_reports(settings.home / "reports").items()},
     )
@@ -131,30 +149,13 @@ def _print_summary(summary: Summary, settings: Settings) -> None:
         counts = (asset.new, asset.stale, asset.orphaned, asset.reused)
         table.add_row(name, asset.unit, *(f"{count:,}" for count in counts), f"{asset.seconds:.1f}")
     console.print(table)
-    methods = sorted(
-        (
-            name.split(".")[1]
-            for name in summary.figures
-            if name.startswith("ranking.") and name.count(".") == 2 and name.endswith(".ndcg@20")
-        ),
-        key=lambda method: -summary.figures[f"ranking.{method}.ndcg@20"],
-    )
-    if methods:
+    if methods := summary.ranking():
         figures = Table(title="Ranking on the held-out days", title_justify="left")
         for heading in ("method", "NDCG@20", "95 % interval", "Recall@20", "cold-item Recall@20"):
             figures.add_column(heading, justify="left" if heading == "method" else "right")
-        for method in methods:
-            key = f"ranking.{method}"
-            value = summary.figures.get
-            interval = f"{value(f'{key}.ndcg@20.low', 0):.4f} - {value(f'{key}.ndcg@20.high', 0):.4f}"
-            cold = value(f"{key}.cold.recall@20")
-            figures.add_row(
-                method,
-                f"{value(f'{key}.ndcg@20', 0):.4f}",
-                interval,
-                f"{value(f'{key}.recall@20', 0):.4f}",
-                "-" if cold is None else f"{cold:.4f}",
-            )
+        for row in methods:
+            cold = "-" if row.cold_recall is None else f"{row.cold_recall:.4f}"
+            figures.add_row(row.method, f"{row.ndcg:.4f}", f"{row.low:.4f} - {row.high:.4f}", f"{row.recall:.4f}", cold)
         console.print(figures)
     checks = summary.checks
     for name in checks.failed:
