@@ -20,7 +20,7 @@ demo: $(VENV)/.installed  ## build the sample shop and run the whole lineage on 
 	$(BIN)/fashionrec ask "a red dress under 60" --home $(HOME_DIR) -k 3
 
 test: $(VENV)/.installed  ## the test suite, a process a core: a thread each, lest they wait for one another
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 ui: $(VENV)/.installed  ## the Dagster UI on http://127.0.0.1:3000
 	$(BIN)/fashionrec ui --home $(HOME_DIR)

@@ -6,6 +6,9 @@ Belongs here: assembling. Does not belong here: any asset, check or job (each ro
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import dagster as dg
 
 from fashionrec_assets import automation
@@ -31,6 +34,8 @@ from fashionrec_assets.index import assets as index_assets
 from fashionrec_assets.index import checks as index_checks
 from fashionrec_assets.lookbook import assets as lookbook_assets
 from fashionrec_assets.lookbook import checks as lookbook_checks
+from fashionrec_assets.promotion import assets as promotion_assets
+from fashionrec_assets.promotion import checks as promotion_checks
 from fashionrec_assets.ranking import assets as ranking_assets
 from fashionrec_assets.ranking import checks as ranking_checks
 from fashionrec_assets.recommendations import assets as recommendation_assets
@@ -43,9 +48,13 @@ from fashionrec_assets.recommendations.outfits import assets as outfit_assets
 from fashionrec_assets.recommendations.outfits import checks as outfit_checks
 from fashionrec_assets.recommendations.styles import assets as style_assets
 from fashionrec_assets.recommendations.styles import checks as style_checks
+from fashionrec_assets.resources import redaction
+from fashionrec_assets.resources.glue import TRAINING_TAG
+from fashionrec_assets.resources.lease import lease_of_run
+from fashionrec_assets.resources.retries import retry_of
 from fashionrec_assets.resources.shop import Reporter, Shop
 from fashionrec_assets.schema import TABLES
-from fashionrec_assets.settings import Settings
+from fashionrec_assets.settings import AutomationSettings, Settings
 from fashionrec_assets.synthesis import assets as synthesis_assets
 from fashionrec_assets.synthesis import checks as synthesis_checks
 from fashionrec_assets.towers import assets as tower_assets
@@ -73,6 +82,7 @@ ASSET_MODULES = (
     discovery_assets,
     outfit_report_assets,
     explanation_report_assets,
+    promotion_assets,
     lookbook_assets,
 )
 CHECK_MODULES = (
@@ -95,34 +105,58 @@ CHECK_MODULES = (
     discovery_checks,
     outfit_report_checks,
     explanation_report_checks,
+    promotion_checks,
     lookbook_checks,
 )
 
 
-def open_shop(settings: Settings, reporter: Reporter | None = None, *, rebuild: bool = False) -> Shop:
-    """The shop of `settings`, with every table of the lineage declared."""
-    return Shop(settings, TABLES, reporter, rebuild=rebuild)
+def open_shop(settings: Settings, reporter: Reporter | None = None, *, rebuild: bool = False, **more: Any) -> Shop:
+    """The shop of `settings`, with every table of the lineage declared; `more` are further arguments of `Shop`."""
+    return Shop(settings, TABLES, reporter, rebuild=rebuild, **more)
+
+
+def _executor(settings: AutomationSettings) -> dg.ExecutorDefinition:
+    if settings.executor == "in_process":
+        return dg.in_process_executor
+    return dg.multiprocess_executor.configured(
+        {
+            # 0 means one for each core.
+            "max_concurrent": settings.max_concurrent or 0,
+            "tag_concurrency_limits": [{"key": TRAINING_TAG, "value": "true", "limit": 1}],
+        }
+    )
 
 
 def build_definitions(settings: Settings | None = None, reporter: Reporter | None = None) -> dg.Definitions:
     """The definitions for one shop; `settings` default to `Settings.load()`."""
     chosen = settings or Settings.load()
 
-    def shop(context: dg.InitResourceContext) -> Shop:
-        rebuild = context.run is not None and context.run.tags.get(automation.REBUILD_TAG) == "true"
-        return open_shop(chosen, reporter, rebuild=rebuild)
+    def shop(context: dg.InitResourceContext) -> Iterator[Shop]:
+        tags, run_id = ({}, None) if context.run is None else (context.run.tags, context.run.run_id)
+        with lease_of_run(context, chosen):
+            opened = open_shop(
+                chosen,
+                reporter,
+                rebuild=tags.get(automation.REBUILD_TAG) == "true",
+                retrain=tags.get(automation.RETRAIN_TAG) == "true",
+                retry=retry_of(chosen.automation, context.instance, run_id),
+            )
+            yield opened
+            opened.close()
 
     return dg.Definitions(
-        assets=dg.load_assets_from_modules(ASSET_MODULES),
+        assets=automation.automated(dg.load_assets_from_modules(ASSET_MODULES), chosen.automation),
         asset_checks=[check for module in CHECK_MODULES for check in module.CHECKS],
         jobs=automation.JOBS,
-        schedules=automation.SCHEDULES,
+        schedules=automation.schedules_of(chosen),
+        sensors=automation.sensors_of(chosen),
         resources={"shop": dg.ResourceDefinition(resource_fn=shop, description="Settings and storage of the shop")},
-        executor=dg.in_process_executor,
+        executor=_executor(chosen.automation),
     )
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
     """What `workspace.yaml` loads."""
+    redaction.install()
     return build_definitions()

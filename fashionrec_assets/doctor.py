@@ -154,7 +154,10 @@ def _language_model(settings: Settings) -> Finding:
 def _home(settings: Settings) -> Finding:
     from fashionrec_assets.summary import Summary
 
-    summary = Summary.read(settings.home)
+    try:
+        summary = Summary.read(settings.home)
+    except ValueError:
+        return Finding("note", "home", f"{settings.home} (summary.json is damaged)", "`fashionrec run` writes it anew")
     if summary is None:
         return Finding("note", "home", f"{settings.home} (no run yet)", "`fashionrec run`")
     outcome = "succeeded" if summary.success else "failed"

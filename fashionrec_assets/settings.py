@@ -18,6 +18,7 @@ import hashlib
 import json
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -32,7 +33,8 @@ DEFAULT_RAW = Path("data/sample_shop")
 class Section(BaseModel):
     """A branch of the tree: immutable, and an unknown name is an error rather than a silent no-op."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A value refused may be a secret in the wrong place: an error names the setting, not what stood there.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class ModelCallSettings(Section):
@@ -75,8 +77,19 @@ class ModelCallSettings(Section):
 class StorageSettings(Section):
     buckets: int = Field(default=64, ge=1, description="hash buckets a per-item artifact is spread over")
     lock_timeout_s: float = Field(default=120.0, gt=0, description="how long to wait for another process's transaction")
+    run_wait_s: float = Field(default=21_600.0, gt=0, description="how long a run waits for another one in its home")
+    lease_timeout_s: float = Field(
+        default=600.0, gt=0, description="a run on another host that gave no sign of life for so long counts as dead"
+    )
     memory_limit: str = Field(default="2GB", description="DuckDB's memory limit; beyond it, DuckDB spills to disk")
     threads: int = Field(default=2, ge=1, description="DuckDB's threads")
+    backups: bool = Field(default=True, description="keep a copy of the warehouse as the last run left it")
+    keep_runs: int = Field(
+        default=30,
+        ge=1,
+        description="newest runs whose events the Dagster instance keeps, beside those that made what is there now; a "
+        "night is two",
+    )
 
 
 class CatalogSettings(Section):
@@ -637,6 +650,62 @@ class AssistantSettings(ModelCallSettings):
     )
 
 
+class AutomationSettings(Section):
+    """When runs start by themselves, and who hears of those that fail."""
+
+    enabled: bool = Field(
+        default=False,
+        description="whether the schedules and sensors run unless the UI says otherwise; off: all stopped",
+    )
+    timezone: str = Field(default="UTC", description="of the crons below, by its IANA name")
+    nightly_cron: str = Field(default="15 3 * * *", description="the daily refresh")
+    weekly_cron: str = Field(
+        default="45 4 * * 0", description="models are trained from the beginning, and reduced models are measured"
+    )
+    retry_cron: str = Field(
+        default="0 */6 * * *",
+        description="an asset that failed waits for the next of these times, unless its data or code changes before",
+    )
+    evaluate_s: int = Field(default=60, ge=5, description="seconds between two looks at the assets' conditions")
+    stable_seconds: float = Field(
+        default=60.0, gt=0, description="a raw file counts as arrived once it has not changed for so long"
+    )
+    fresh_warn_hours: float = Field(
+        default=26.0, gt=0, description="the index, the pages and the reports are late when older than this"
+    )
+    fresh_fail_hours: float = Field(default=50.0, gt=0, description="and stale when older than this")
+    max_retries: int = Field(
+        default=3, ge=0, description="further attempts at an asset whose error may pass, such as a busy warehouse"
+    )
+    retry_wait_s: float = Field(default=10.0, gt=0, description="longest wait before the first of them; then doubled")
+    longest_retry_wait_s: float = Field(default=300.0, gt=0, description="and never longer than this")
+    lost_after_minutes: float = Field(
+        default=15.0, gt=0, description="a run without a process and without a sign of life for so long has failed"
+    )
+    notify: str = Field(
+        default="log",
+        pattern=r"^(log|webhook|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$",
+        description="who hears of failed runs and failed ERROR checks: log, webhook (FASHIONREC_WEBHOOK_URL), or your "
+        "own function as package.module:function",
+    )
+    executor: Literal["in_process", "multiprocess"] = Field(
+        default="in_process", description="multiprocess: a process for each asset, which costs seconds of start each"
+    )
+    max_concurrent: int | None = Field(
+        default=None, ge=1, description="`multiprocess`: assets at work at once; None: one for each core"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        try:
+            ZoneInfo(self.timezone)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"timezone {self.timezone!r} is no IANA name, such as Europe/Berlin") from error
+        if self.fresh_fail_hours <= self.fresh_warn_hours:
+            raise ValueError("fresh_fail_hours must be more than fresh_warn_hours")
+        return self
+
+
 class LookbookSettings(Section):
     shoppers: int = Field(
         default=6, ge=1, le=100, description="shoppers whose pages are shown: busy ones, light ones, and a stranger"
@@ -653,6 +722,22 @@ class LookbookSettings(Section):
     photo_side: int = Field(default=240, ge=32, description="pixels; photos are no larger than this")
     photo_quality: int = Field(default=80, ge=1, le=95, description="of the JPEG files")
     largest_page: int = Field(default=1_000_000, ge=1, description="bytes of a page beyond which a check fails")
+
+
+class PromotionSettings(Section):
+    auto: bool = Field(
+        default=True, description="serve a new release by itself where it is not worse; else only `fashionrec promote`"
+    )
+    metric: Literal["ndcg", "recall"] = Field(default="ndcg", description="what decides, at the first 20 places")
+    margin: float = Field(
+        default=0.05,
+        ge=0,
+        description="share of the champion's mean by which the challenger may be worse, at the bottom of the interval",
+    )
+    bootstrap: int = Field(default=2_000, ge=10, description="resamples of users the interval rests on")
+    keep: int = Field(
+        default=5, ge=1, description="newest releases kept, beside the served one and the one served before it"
+    )
 
 
 class EvaluationSettings(Section):
@@ -725,7 +810,12 @@ class Settings(BaseSettings):
     """Everything a run depends on. Frozen; use `Settings.load` rather than the constructor outside tests."""
 
     model_config = SettingsConfigDict(
-        env_prefix="FASHIONREC_", env_nested_delimiter="__", frozen=True, extra="forbid", validate_default=True
+        env_prefix="FASHIONREC_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        hide_input_in_errors=True,
     )
 
     home: Path = Field(
@@ -756,8 +846,10 @@ class Settings(BaseSettings):
     outfits: OutfitSettings = OutfitSettings()
     styles: StyleSettings = StyleSettings()
     assistant: AssistantSettings = AssistantSettings()
+    promotion: PromotionSettings = PromotionSettings()
     lookbook: LookbookSettings = LookbookSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    automation: AutomationSettings = AutomationSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
 
     @classmethod
@@ -782,7 +874,7 @@ class Settings(BaseSettings):
     def remember(self, **given: Any) -> None:
         """Merge the flags `given` to a run into `<home>/settings.json`, so that later commands see the same shop."""
         path = self.home / "settings.json"
-        kept = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        kept = _remembered(path)
         kept.update({name: str(value) for name, value in given.items() if value is not None})
         text = json.dumps(kept, indent=2, sort_keys=True) + "\n"
         if not path.exists() or path.read_text("utf-8") != text:
@@ -842,6 +934,19 @@ PRESETS: dict[str, dict[str, Any]] = {
 smaller studies, for a first look at a small shop; `standard` wants pretrained weights."""
 
 
+def _remembered(path: Path) -> dict[str, Any]:
+    """What `settings.json` holds; nothing if it is absent. Raises ValueError, with the remedy, if it is no object."""
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is no JSON ({type(error).__name__}): correct it, or delete it") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds no JSON object of settings: correct it, or delete it")
+    return found
+
+
 class _HomeFile(PydanticBaseSettingsSource):
     """`<home>/settings.json`, where home is what the stronger sources say."""
 
@@ -849,8 +954,7 @@ class _HomeFile(PydanticBaseSettingsSource):
         raise NotImplementedError("this source yields whole mappings")
 
     def __call__(self) -> dict[str, Any]:
-        path = Path(self.current_state.get("home", DEFAULT_HOME)) / "settings.json"
-        return json.loads(path.read_text("utf-8")) if path.exists() else {}
+        return _remembered(Path(self.current_state.get("home", DEFAULT_HOME)) / "settings.json")
 
 
 class _PresetValues(PydanticBaseSettingsSource):

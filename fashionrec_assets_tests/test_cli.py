@@ -3,11 +3,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from typer.testing import CliRunner
 
 from fashionrec_assets.cli import app
+from fashionrec_assets.cli.app import console
+from fashionrec_assets.definitions import build_definitions
 from fashionrec_assets.summary import Summary
 from fashionrec_assets_tests.end_to_end.place import SMALL, Place
 
@@ -22,10 +25,18 @@ def small_models(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def call(*words: object) -> tuple[int, str]:
-    result = CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "200"})
+    # The console keeps the width that the environment stated when it was made.
+    console.width = 200
+    result = CliRunner().invoke(app, [str(word) for word in words])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.output
+
+
+def defined_checks(place: Place) -> set[str]:
+    """Every check of the definitions, as `asset:check`."""
+    graph = build_definitions(place.settings()).resolve_asset_graph()
+    return {f"{key.asset_key.to_user_string()}:{key.name}" for key in graph.asset_check_keys}
 
 
 def test_sample_writes_a_shop_once_and_keeps_what_was_changed_in_it(tmp_path: Path) -> None:
@@ -45,7 +56,7 @@ def test_sample_writes_a_shop_once_and_keeps_what_was_changed_in_it(tmp_path: Pa
 
 @pytest.mark.usefixtures("small_models")
 def test_run_writes_the_summary_and_later_commands_need_only_the_home(place: Place) -> None:
-    code, printed = call("run", "--raw", place.raw, "--home", place.home)
+    code, printed = call("run", "--raw", place.raw, "--home", place.home, "--expect-unchanged")
     assert code == 0, printed
     summary = Summary.read(place.home)
     assert summary is not None
@@ -62,9 +73,17 @@ def test_run_writes_the_summary_and_later_commands_need_only_the_home(place: Pla
     schema = json.loads((place.home / "summary.json").read_text("utf-8"))
     assert schema["schema_version"] == 1
 
-    code, printed = call("check", "--home", place.home)
+    report, page = place.home / "gate" / "checks.xml", place.home / "gate" / "checks.md"
+    code, printed = call("check", "--home", place.home, "--junit", report, "--markdown", page)
     assert code == 0, printed
     assert re.search(r"\d+ checks passed, 0 failed", printed)
+    cases = [case for case in ElementTree.parse(report).getroot().iter("testcase") if case.get("classname") != "run"]
+    assert {f"{case.get('classname')}:{case.get('name')}" for case in cases} == defined_checks(place)
+    assert sum(float(case.get("time", "0")) for case in cases) > 0
+    written = page.read_text("utf-8")
+    assert "## Asset checks: passed" in written
+    assert "`late_fusion`" in written, "the figures of the ranking report"
+    assert f"Nothing: {len(summary.assets)} assets were up to date." in written
 
     with place.shop().warehouse.reader() as connection:
         user = connection.execute("SELECT user_id FROM homepage WHERE source = 'late_fusion' LIMIT 1").fetchall()[0][0]
@@ -84,12 +103,59 @@ def test_run_writes_the_summary_and_later_commands_need_only_the_home(place: Pla
 
 
 @pytest.mark.usefixtures("small_models")
-def test_check_fails_on_a_broken_shop(place: Place) -> None:
+def test_check_fails_on_a_broken_shop(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with place.shop().warehouse.writer() as connection:
         connection.execute("UPDATE homepage SET rank = rank + 1000 WHERE rank = 1")
-    code, printed = call("check", "--home", place.home)
+    job_summary, report, page = tmp_path / "job.md", tmp_path / "checks.xml", tmp_path / "checks.md"
+    job_summary.write_text("said before\n", "utf-8")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(job_summary))
+    selected = ("check", "--home", place.home, "--select", 'key:"homepage"')
+    code, printed = call(*selected, "--junit", report, "--markdown", page, "--markdown", "-")
     assert code == 1
     assert "pages_are_ranked_without_gaps" in printed
+    cases = [case for case in ElementTree.parse(report).getroot().iter("testcase") if case.get("classname") != "run"]
+    assert {case.get("classname") for case in cases} == {"homepage"}
+    assert len(cases) == sum(name.startswith("homepage:") for name in defined_checks(place)) > 1
+    (failed,) = [case for case in cases if case.find("failure") is not None]
+    assert failed.get("name") == "pages_are_ranked_without_gaps"
+    assert "| `homepage` | `pages_are_ranked_without_gaps` |" in page.read_text("utf-8")
+    assert job_summary.read_text("utf-8") == "said before\n" + page.read_text("utf-8")
+
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY")
+    code, printed = call("check", "--home", place.home, "--select", 'key:"splits"', "--markdown", "-")
+    assert code == 0
+    assert "## Asset checks: passed" in printed
+    code, printed = call("check", "--home", place.home, "--select", "nothing_of_this_name")
+    assert code == 2
+    assert "two_tower_model" in printed
+
+
+@pytest.mark.usefixtures("small_models")
+def test_work_that_was_not_expected_fails_the_run(place: Place) -> None:
+    chosen = place.catalog()[0]["item_id"]
+    place.edit_catalog(
+        lambda rows: [[*row[:1], "Velvet gala edition", *row[2:]] if row[0] == chosen else row for row in rows]
+    )
+    run = ("run", "--raw", place.raw, "--home", place.home, "--select", 'key:"items"')
+    code, printed = call(*run, "--expect", "items=1")
+    assert code == 0, printed
+    assert call(*run, "--expect-unchanged")[0] == 0
+    place.edit_catalog(lambda rows: [row for row in rows if row[0] != chosen])
+    code, printed = call(*run, "--expect-unchanged")
+    assert code == 1
+    assert "items computed or deleted 1 (0 new, 0 stale, 1 orphaned; unit: item), expected 0" in printed
+    code, printed = call(*run, "--expect", "items=0", "--expect", "homepage=0")
+    assert code == 1
+    assert "homepage was not made by this run" in printed
+    assert "items computed or deleted" not in printed
+
+
+def test_expectations_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:
+    for words in (("--expect", "items"), ("--expect", "items=one"), ("--expect", "items=1", "--expect-unchanged")):
+        code, printed = call("run", "--home", tmp_path / "home", "--raw", tmp_path, *words)
+        assert code == 2
+        assert "--expect" in printed
+    assert not (tmp_path / "home").exists()
 
 
 def test_check_without_a_run_says_what_to_do(tmp_path: Path) -> None:

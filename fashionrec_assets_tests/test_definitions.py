@@ -29,7 +29,7 @@ GRAPH = {
     "interactions": ["items", "raw_events"],
     "users": ["interactions", "raw_images", "raw_users"],
     "splits": ["interactions", "users"],
-    "sessions": ["interactions"],
+    "sessions": ["interactions", "users"],
     "grounded_crops": ["items"],
     "clarified_descriptions": ["grounded_crops", "items"],
     "clip_model": ["clarified_descriptions", "grounded_crops", "text_embeddings"],
@@ -194,6 +194,26 @@ GRAPH = {
         "users",
     ],
     "styles": ["clarified_descriptions", "image_embeddings", "interactions", "items", "text_embeddings", "users"],
+    "release": [
+        "business_rules",
+        "explanations",
+        "faiss_index",
+        "homepage",
+        "image_embeddings",
+        "items",
+        "late_fusion_model",
+        "outfits",
+        "ranking_report",
+        "similar_items",
+        "splits",
+        "style_discovery",
+        "styles",
+        "text_embeddings",
+        "two_tower_model",
+        "withdrawn_items",
+    ],
+    "served_release": ["image_embeddings", "interactions", "items", "release", "splits", "text_embeddings", "users"],
+    "withdrawn_items": ["items"],
 }
 
 
@@ -228,7 +248,7 @@ def test_jobs_and_the_schedule_exist(definitions: dg.Definitions) -> None:
     assert {"daily_refresh", "full_refresh", "checks_only", "observe_raw", "ablation_study"} <= set(
         repository.job_names
     )
-    assert [schedule.name for schedule in repository.schedule_defs] == ["nightly"]
+    assert [schedule.name for schedule in repository.schedule_defs] == ["nightly", "weekly"]
 
 
 def test_loading_the_code_location_imports_no_model_library() -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fashionrec_assets.divergence import finite
 from fashionrec_assets.ranking.features import COUNTS, NAMES
 from fashionrec_assets.settings import RankingSettings
 
@@ -280,8 +281,8 @@ def _train(
     rows = torch.from_numpy(inputs)
     taken = torch.from_numpy(lists.taken.astype(np.float32))
     stands_for = torch.from_numpy(np.where(lists.taken, 0, -np.log(rate)).astype(np.float32))
-    for _ in range(settings.epochs):
-        order = rng.permutation(users)
+    for epoch in range(settings.epochs):
+        order, loss = rng.permutation(users), torch.zeros(())
         kept = lists.taken | (rng.random(len(rate)) < rate)
         for at in range(0, len(order), settings.batch_size):
             batch = order[at : at + settings.batch_size]
@@ -295,6 +296,14 @@ def _train(
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimiser.step()
             schedule.step()
+        # A weight that is not a number stays so: to look once an epoch is to look at every step.
+        finite(
+            float(loss.detach()),
+            model="late_fusion_model",
+            epoch=epoch + 1,
+            step=-(-len(order) // settings.batch_size),
+            remedy="lower ranking.learning_rate",
+        )
     return network.eval()
 
 

@@ -12,9 +12,11 @@ from typing import Any
 import dagster as dg
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from fashionrec_assets.catalog.digests import file_digest
 from fashionrec_assets.catalog.reading import cuts, interactions_file
+from fashionrec_assets.catalog.sources.base import inside
 from fashionrec_assets.embeddings.reading import IMAGE_STORE, TEXT_STORE, vectors
 from fashionrec_assets.recommendations.fingerprints import output_fps
 from fashionrec_assets.recommendations.page_inputs import PageInputs
@@ -40,7 +42,7 @@ from fashionrec_assets.resources.shop import WHOLE, Shop, StageRun
 from fashionrec_assets.settings import digest
 from fashionrec_assets.storage.ledger import Plan, Stage
 from fashionrec_assets.storage.tables import literal, rows_digest
-from fashionrec_assets.storage.warehouse import delete_keys, insert_rows, one_row, replace_rows
+from fashionrec_assets.storage.warehouse import Connection, delete_keys, insert_rows, one_row, replace_rows
 
 RULES_STAGE = Stage("business_rules", "table", version="1", settings=("recommendations.rules",))
 HOMEPAGE_STAGE = Stage(
@@ -81,7 +83,7 @@ EXAMPLES = 20
 def business_rules(shop: ShopParam) -> dg.MaterializeResult:
     """What the merchant forbids or limits: the lines of the rules file, which of them are in force, and which are no
     rule."""
-    path = shop.settings.raw / shop.settings.recommendations.rules
+    path = inside(shop.settings.raw, shop.settings.recommendations.rules)
     with shop.stage(RULES_STAGE) as run:
         end = cuts(shop).end
         read = [file_digest(path), shop.digest("items"), last_day(end).isoformat()] if path.exists() else []
@@ -179,7 +181,7 @@ def similar_items(shop: ShopParam) -> dg.MaterializeResult:
             recomputed = len(again)
             # A row computed again because of a neighbour is not stale itself: its ledger entry stays.
             with run.commit(plan, dict(plan.todo), orphans=True) as connection:
-                replace_rows(connection, SIMILAR_ITEMS, table)
+                _replace_lists(connection, table, again.tolist())
         with shop.warehouse.reader() as connection:
             rows = one_row(connection, "SELECT count(*) FROM similar_items")
             by = connection.execute(
@@ -189,6 +191,18 @@ def similar_items(shop: ShopParam) -> dg.MaterializeResult:
         exports = exported(run, SIMILAR_ITEMS)
         lists = table_of(by.to_dict("records"))
         return materialized(run, rows=rows[0], lists_recomputed=recomputed, lists=lists, **exports)
+
+
+def _replace_lists(connection: Connection, table: pa.Table, again: list[str]) -> None:
+    """Put the lists of the items `again` in the place of theirs; those of all other items of `table` are there."""
+    if len(again) == len(pc.unique(table.column("item_id"))):  # pyright: ignore[reportAttributeAccessIssue]
+        replace_rows(connection, SIMILAR_ITEMS, table)
+        return
+    # Of a large shop this table has millions of rows, and a night changes few of them.
+    connection.execute("DELETE FROM similar_items WHERE item_id NOT IN (SELECT item_id FROM items)")
+    delete_keys(connection, SIMILAR_ITEMS, "item_id", again)
+    fresh = pc.is_in(table.column("item_id"), pa.array(again, pa.string()))  # pyright: ignore[reportAttributeAccessIssue]
+    insert_rows(connection, SIMILAR_ITEMS, table.filter(fresh))
 
 
 def _publish_pages(shop: Shop, run: StageRun, plan: Plan) -> None:
@@ -219,7 +233,8 @@ def _pages_shown(shop: Shop) -> dict[str, Any]:
             "FROM homepage GROUP BY shelf ORDER BY min(rank), shelf"
         ).fetch_df()
         examples = connection.execute(
-            "SELECT user_id, rank, shelf, items.title, anchor.title AS anchor, round(score, 5) AS score FROM homepage "
+            "SELECT dense_rank() OVER (ORDER BY sha256(user_id), user_id) AS page, rank, shelf, items.title, "
+            "anchor.title AS anchor, round(score, 5) AS score FROM homepage "
             "JOIN items USING (item_id) LEFT JOIN items anchor ON anchor.item_id = anchor_id "
             "WHERE shelf_rank <= 2 ORDER BY sha256(user_id), user_id, rank LIMIT ?",
             [EXAMPLES],

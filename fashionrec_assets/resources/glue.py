@@ -14,13 +14,16 @@ from typing import Any
 
 import dagster as dg
 
+from fashionrec_assets.resources.markdown import inert
 from fashionrec_assets.resources.shop import Shop, StageRun
-from fashionrec_assets.storage.buckets import BucketStore
+from fashionrec_assets.storage.buckets import BucketStore, version_in
 from fashionrec_assets.storage.ledger import Stage
 from fashionrec_assets.storage.tables import Table, contract_rules, literal, quote
 from fashionrec_assets.storage.warehouse import one_row
 
 OWNERS = ["team:recommendations"]
+TRAINING_TAG = "fashionrec/training"
+"""Of steps that train a model: the multiprocess executor has one at work at a time, as each fills cores and memory."""
 
 ShopParam = dg.ResourceParam[Shop]
 
@@ -51,6 +54,7 @@ def asset_spec(
         "owners": OWNERS,
         "code_version": stage.version,
         "metadata": metadata,
+        "op_tags": {TRAINING_TAG: "true"} if stage.unit == "model" else {},
     }
 
 
@@ -78,15 +82,19 @@ def materialized(run: StageRun, *, rows: int | None = None, **metadata: Any) -> 
     return dg.MaterializeResult(metadata=shown, data_version=dg.DataVersion(run.data_version()))
 
 
-def exported(run: StageRun, *tables: Table, changed: bool | None = None) -> dict[str, dg.MetadataValue]:
-    """Parquet files of `tables`, written if they `changed` (None: if the stage did anything) or one is missing; where
-    each lies, as metadata."""
+def exported(run: StageRun, *tables: Table, version: str | None = None) -> dict[str, dg.MetadataValue]:
+    """Parquet files of `tables`, where each lies, as metadata.
+
+    One is written if it is not the `version` of the tables (None: the stage's, and whenever the stage did anything):
+    another one, missing, cut short, or left behind by a run that was killed before it came to the file.
+    """
     shop, counts = run.shop, run.counts
-    worked = bool(counts.work or counts.orphaned) if changed is None else changed
+    worked = version is None and bool(counts.work or counts.orphaned)
+    wanted = run.data_version() if version is None else version
     paths = {table.name: shop.exports / f"{table.name}.parquet" for table in tables}
     for table in tables:
-        if worked or not paths[table.name].exists():
-            shop.export(table)
+        if worked or version_in(paths[table.name]) != wanted:
+            shop.export(table, wanted)
     return {f"export_{name}": dg.MetadataValue.path(str(path)) for name, path in paths.items()}
 
 
@@ -107,7 +115,7 @@ def table_of(records: Sequence[Mapping[str, Any]]) -> dg.MetadataValue | None:
 def picture(data: bytes, alt: str) -> dg.MetadataValue:
     """A PNG or JPEG shown in the UI."""
     kind = "jpeg" if data.startswith(b"\xff\xd8") else "png"
-    return dg.MetadataValue.md(f"![{alt}](data:image/{kind};base64,{base64.b64encode(data).decode('ascii')})")
+    return dg.MetadataValue.md(f"![{inert(alt)}](data:image/{kind};base64,{base64.b64encode(data).decode('ascii')})")
 
 
 def _plain(value: Any) -> str | int | float | bool | None:
@@ -184,7 +192,9 @@ def ledger_matches_files(stage: Stage, asset: str, store_of: Callable[[Shop], Bu
         known = {row[0] for row in rows}
         lost, stray = sorted(known - there), sorted(there - known)
         said = f"{len(known)} keys, {len(lost)} without a row in the files, {len(stray)} rows unknown to the ledger"
-        remedy = "" if not lost and not stray else f" (e.g. {(lost + stray)[0]}); materialize {stage.name} again"
+        # A user's id must not get into the history of checks, which outlives an erasure.
+        example = f" (e.g. {(lost + stray)[0]})" if lost + stray and stage.unit == "item" else ""
+        remedy = "" if not lost and not stray else f"{example}; materialize {stage.name} again"
         return error(not lost and not stray, said + remedy, keys=len(known), lost=len(lost), stray=len(stray))
 
     return check

@@ -514,8 +514,8 @@ def _read_line(line: bytes) -> BatchLine | None:
     if read.response is None:
         return BatchLine(read.custom_id, None, Failure.BATCH_LOST)
     if read.response.status_code != 200:
-        code = read.response.body.get("error", {}) if isinstance(read.response.body, dict) else {}
-        if isinstance(code, dict) and code.get("code") in _FILTERED:
+        error = read.response.body.get("error") if isinstance(read.response.body, dict) else None
+        if isinstance(error, dict) and _is_filtered(error.get("code")):
             return BatchLine(read.custom_id, _FILTERED_ANSWER)
         return BatchLine(read.custom_id, None, _by_status(read.response.status_code))
     try:
@@ -536,6 +536,10 @@ _STATUS = {
     422: Failure.BAD_REQUEST,
     429: Failure.RATE_LIMITED,
 }
+
+
+def _is_filtered(code: object) -> bool:
+    return isinstance(code, str) and code in _FILTERED
 
 
 def _by_status(status: int) -> Failure:
@@ -563,7 +567,7 @@ def _translated() -> Generator[None]:
         unsent = type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout", "PoolTimeout")
         raise CallFailedError(Failure.CONNECTION, sent=not unsent) from None
     except openai.APIStatusError as error:
-        if error.code in _FILTERED:
+        if _is_filtered(error.code):
             raise _FilteredError from None
         failure = Failure.QUOTA if error.code == "insufficient_quota" else _by_status(error.status_code)
         raise CallFailedError(failure, retry_after=_retry_after(error.response.headers)) from None

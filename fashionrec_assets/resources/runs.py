@@ -1,39 +1,29 @@
 """Running the jobs in this process, on the instance the UI shows.
 
-Belongs here: the instance of a home folder, starting a job, and turning its events into plain results. Does not
-belong here: jobs (`automation.py`) and printing (`cli.py`).
+Belongs here: opening the instance of a home, starting a job, and turning its events into plain results. Does not
+belong here: jobs (`automation.py`), the instance's files (`dagster_home.py`) and printing (`cli/`).
 """
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import dagster as dg
 
-from fashionrec_assets.storage.files import write_text
-from fashionrec_assets.summary import AssetSummary, CheckSummary
+from fashionrec_assets.resources.dagster_home import dagster_home
+from fashionrec_assets.resources.redaction import redacted
+from fashionrec_assets.summary import AssetSummary, CheckOutcome, CheckSummary
 
-_QUIET_UI = """\
-telemetry:
-  enabled: false
-nux:
-  enabled: false
-"""
-_INSTANCE_CONFIGS = {
-    "dagster.yaml": _QUIET_UI,
-    # The same storages, but the steps' output stays in the terminal instead of going to log files.
-    "terminal.yaml": _QUIET_UI
-    + """\
-compute_logs:
-  module: dagster._core.storage.noop_compute_log_manager
-  class: NoOpComputeLogManager
-""",
-}
+CHECKS_ONLY = "checks_only"
+"""The job that computes nothing."""
 
+_PLAIN = (dg.BoolMetadataValue, dg.IntMetadataValue, dg.FloatMetadataValue, dg.TextMetadataValue)
+_WRAPPERS = ("Dagster", "RetryRequested")
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -46,16 +36,6 @@ class RunResult:
     assets: dict[str, AssetSummary] = field(default_factory=dict)
     checks: CheckSummary = field(default_factory=CheckSummary)
     errors: tuple[tuple[str, str], ...] = ()
-
-
-def dagster_home(home: Path) -> Path:
-    """The Dagster instance folder of `home`, created if absent."""
-    folder = (home / "dagster").resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in _INSTANCE_CONFIGS.items():
-        if not (folder / name).exists():
-            write_text(folder / name, text)
-    return folder
 
 
 @contextmanager
@@ -75,28 +55,19 @@ def run_job(
     Raises ValueError if the selection names nothing.
     """
     definition = definitions.resolve_job_def(job)
-    chosen: Sequence[dg.AssetKey] | None = None
-    if select is not None:
-        graph = definitions.resolve_asset_graph()
-        try:
-            selection = dg.AssetSelection.from_string(select)
-        except dg.DagsterError as error:
-            raise ValueError(
-                f"--select {select!r} is not a selection: name assets with `key:`, such as "
-                "'key:clip_model or key:clip_arms', and what follows from them with `+`"
-            ) from error
-        keys = selection.resolve(graph, allow_missing=True) & graph.materializable_asset_keys
-        if not keys:
-            raise ValueError(f"--select {select!r} names no asset; known are {', '.join(asset_names(definitions))}")
-        chosen = sorted(keys)
-    result = definition.execute_in_process(
-        instance=instance, run_config=_QUIET, asset_selection=chosen, raise_on_error=False
-    )
+    chosen = None if select is None else _chosen(definitions, select)
     expected = {
-        (key.asset_key.to_user_string(), key.name)
+        key
         for key in definitions.resolve_asset_graph().asset_check_keys
         if chosen is None or key.asset_key in set(chosen)
     }
+    if chosen is not None and job == CHECKS_ONLY:
+        if not expected:
+            raise ValueError(f"--select {select!r} names no asset that has a check")
+        definition, chosen = definition.get_subset(asset_check_selection=expected), None
+    result = definition.execute_in_process(
+        instance=instance, run_config=_QUIET, asset_selection=chosen, raise_on_error=False
+    )
     return RunResult(
         success=result.success,
         run_id=result.run_id,
@@ -104,6 +75,21 @@ def run_job(
         checks=_checks(result, set() if job == "observe_raw" else expected),
         errors=tuple(_errors(result)),
     )
+
+
+def _chosen(definitions: dg.Definitions, select: str) -> Sequence[dg.AssetKey]:
+    graph = definitions.resolve_asset_graph()
+    try:
+        selection = dg.AssetSelection.from_string(select)
+    except dg.DagsterError as error:
+        raise ValueError(
+            f"--select {select!r} is not a selection: name assets with `key:`, such as "
+            "'key:clip_model or key:clip_arms', and what follows from them with `+`"
+        ) from error
+    keys = selection.resolve(graph, allow_missing=True) & graph.materializable_asset_keys
+    if not keys:
+        raise ValueError(f"--select {select!r} names no asset; known are {', '.join(asset_names(definitions))}")
+    return sorted(keys)
 
 
 def asset_names(definitions: dg.Definitions) -> list[str]:
@@ -123,26 +109,68 @@ def _assets(result: dg.ExecuteInProcessResult) -> dict[str, AssetSummary]:
     return found
 
 
-def _checks(result: dg.ExecuteInProcessResult, expected: set[tuple[str, str]]) -> CheckSummary:
-    summary = CheckSummary()
+def _checks(result: dg.ExecuteInProcessResult, expected: set[dg.AssetCheckKey]) -> CheckSummary:
+    found: dict[dg.AssetCheckKey, CheckOutcome] = {}
+    seconds = _seconds_of_checks(result)
     for evaluation in result.get_asset_check_evaluations():
-        name = (evaluation.asset_key.to_user_string(), evaluation.check_name)
-        expected.discard(name)
-        label = ":".join(name)
-        if evaluation.passed:
-            summary.passed += 1
-        elif evaluation.severity == dg.AssetCheckSeverity.ERROR:
-            summary.failed.append(f"{label} ({evaluation.description})")
-        else:
-            summary.warned.append(f"{label} ({evaluation.description})")
-    summary.missing.extend(sorted(":".join(name) for name in expected))
-    return summary
+        failed = "failed" if evaluation.severity == dg.AssetCheckSeverity.ERROR else "warned"
+        found[evaluation.asset_check_key] = CheckOutcome(
+            asset=evaluation.asset_key.to_user_string(),
+            check=evaluation.check_name,
+            status="passed" if evaluation.passed else failed,
+            blocking=bool(evaluation.blocking),
+            seconds=seconds.get(evaluation.asset_check_key),
+            description=evaluation.description or "",
+            metadata=_measured(evaluation.metadata),
+        )
+    for key in expected - found.keys():
+        found[key] = CheckOutcome(asset=key.asset_key.to_user_string(), check=key.name, status="missing")
+    outcomes = sorted(found.values(), key=lambda outcome: outcome.name)
+    return CheckSummary(
+        passed=sum(outcome.status == "passed" for outcome in outcomes),
+        failed=[f"{one.name} ({one.description})" for one in outcomes if one.status == "failed"],
+        warned=[f"{one.name} ({one.description})" for one in outcomes if one.status == "warned"],
+        missing=[one.name for one in outcomes if one.status == "missing"],
+        results=outcomes,
+    )
+
+
+def _measured(metadata: Mapping[str, dg.MetadataValue]) -> dict[str, bool | int | float | str]:
+    """Numbers and words: no tables, pictures and paths, and no number that JSON does not have."""
+    found: dict[str, bool | int | float | str] = {}
+    for name, one in metadata.items():
+        value = one.value if isinstance(one, _PLAIN) else None
+        if isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
+            found[name] = value
+    return found
+
+
+def _seconds_of_checks(result: dg.ExecuteInProcessResult) -> dict[dg.AssetCheckKey, float]:
+    """How long each check took that has a step of its own."""
+    told: dict[str, list[dg.AssetCheckKey]] = {}
+    for event in result.all_events:
+        if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION and event.step_key is not None:
+            told.setdefault(event.step_key, []).append(event.asset_check_evaluation_data.asset_check_key)
+    made = {event.step_key for event in result.get_asset_materialization_events()}
+    return {
+        keys[0]: round(event.step_success_data.duration_ms / 1000, 3)
+        for event in result.all_events
+        if event.is_step_success and len(keys := told.get(event.step_key or "", [])) == 1 and event.step_key not in made
+    }
 
 
 def _errors(result: dg.ExecuteInProcessResult) -> Generator[tuple[str, str]]:
     for event in result.all_events:
         if event.is_step_failure and event.step_failure_data.error is not None:
-            error = event.step_failure_data.error
-            while error.cause is not None:
-                error = error.cause
-            yield event.step_key or "", error.message.strip()
+            yield event.step_key or "", message_of(event)
+
+
+def message_of(failure: dg.DagsterEvent) -> str:
+    """What the error of a failed step says, without secrets."""
+    error = failure.step_failure_data.error
+    if error is None:
+        return ""
+    # Dagster's own errors wrap the one that says what to do; that one's causes do not say it.
+    while error.cause is not None and (error.cls_name or "").startswith(_WRAPPERS):
+        error = error.cause
+    return redacted(error.message.strip())

@@ -17,10 +17,14 @@ from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 
+from fashionrec_assets.resources.redaction import harmless
 from fashionrec_assets.settings import Settings
 from fashionrec_assets.storage import ledger
 from fashionrec_assets.storage.artifacts import Artifacts
 from fashionrec_assets.storage.buckets import BucketStore
+from fashionrec_assets.storage.faults import reached
+from fashionrec_assets.storage.files import draft_of, explained
+from fashionrec_assets.storage.healing import Beside
 from fashionrec_assets.storage.ledger import WHOLE, Counts, ModelPlan, Plan, Stage
 from fashionrec_assets.storage.tables import Table, literal, quote
 from fashionrec_assets.storage.warehouse import Connection, Warehouse, delete_keys, upsert_rows
@@ -129,7 +133,7 @@ class StageRun:
                 rows,
                 tolerance=tolerance,
                 exists=exists,
-                force=self.shop.rebuild,
+                force=self.shop.anew,
             )
         self.counts = planned.plan.counts
         return planned
@@ -149,6 +153,9 @@ class StageRun:
             with self.commit(plan, {}, orphans=True) as connection:
                 if table is not None:
                     delete_keys(connection, table, table.key[0], plan.orphaned)
+        if plan.previous:
+            with self.shop.warehouse.writer() as connection:
+                ledger.begin(connection, plan)
         done, total = 0, len(plan.todo)
         outputs: dict[str, str] = {}
         rows: list[pa.Table] = []
@@ -198,13 +205,23 @@ class Shop:
     """One home folder: its settings, warehouse, bucket stores and artifacts."""
 
     def __init__(
-        self, settings: Settings, tables: Iterable[Table], reporter: Reporter | None = None, *, rebuild: bool = False
+        self,
+        settings: Settings,
+        tables: Iterable[Table],
+        reporter: Reporter | None = None,
+        *,
+        rebuild: bool = False,
+        retrain: bool = False,
+        retry: Callable[[Exception, str], Exception | None] = lambda error, stage: None,
     ) -> None:
         self.settings = settings
         self.tables = tuple(tables)
         self.reporter: Reporter = reporter or LogReporter()
         self.rebuild = rebuild
         """Whether everything counts as stale: what the job `full_refresh` asks for."""
+        self.anew = rebuild or retrain
+        """Whether models count as stale and start from the beginning: what the job `weekly_retrain` asks for."""
+        self._retry = retry
         self._stamp: tuple[object, ...] = ()
         self._known: dict[tuple[str, str], str | None] = {}
 
@@ -221,18 +238,18 @@ class Shop:
         """The folder of the tables that applications read, as Parquet files."""
         return self.home / "exports"
 
-    def export(self, table: Table) -> Path:
-        """Write a table, in the order of its key, to `<exports>/<name>.parquet`, whole or not at all."""
+    def export(self, table: Table, version: str = "") -> Path:
+        """Write a table, in the order of its key, to `<exports>/<name>.parquet`, whole or not at all.
+
+        `version` says what its content is; it stands in the file's metadata.
+        """
         path = self.exports / f"{table.name}.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.tmp")
         order = f" ORDER BY {', '.join(map(quote, table.key))}" if table.key else ""
-        with self.warehouse.reader() as connection:
+        with draft_of(path) as draft, self.warehouse.reader() as connection:
             connection.execute(
                 f"COPY (SELECT {', '.join(map(quote, table.column_names))} FROM {quote(table.name)}{order}) "
-                f"TO {literal(str(draft))} (FORMAT parquet)"
+                f"TO {literal(str(draft))} (FORMAT parquet, KV_METADATA {{version: {literal(version)}}})"
             )
-        draft.replace(path)
         return path
 
     @property
@@ -241,7 +258,13 @@ class Shop:
 
     @cached_property
     def warehouse(self) -> Warehouse:
-        return Warehouse(self.home / "warehouse.duckdb", self.settings.storage, self.tables)
+        beside = Beside(self.home, ("stores/*/*.parquet", "exports/*.parquet", "reports/*.html"))
+        return Warehouse(self.home / "warehouse.duckdb", self.settings.storage, self.tables, beside)
+
+    def close(self) -> None:
+        """End of a run's work with the shop: the warehouse as it is now is kept as the copy for bad times."""
+        if "warehouse" in self.__dict__:
+            self.warehouse.back_up()
 
     @cached_property
     def artifacts(self) -> Artifacts:
@@ -292,15 +315,28 @@ class Shop:
 
     @contextmanager
     def stage(self, stage: Stage) -> Generator[StageRun]:
-        """Time a stage, and tell the reporter when it starts and how it ended."""
+        """Time a stage, and tell the reporter when it starts and how it ended.
+
+        An error that the shop's `retry` finds worth another attempt is raised as what asks the caller for one.
+        """
         run = StageRun(self, stage)
         self.reporter.started(stage.name)
+        reached("stage started", stage.name)
         try:
-            yield run
-        except BaseException:
+            with explained(self.home):
+                yield run
+        except BaseException as error:
             self.reporter.failed(stage.name)
-            raise
+            # Dagster keeps what an error says for as long as the home exists.
+            told = harmless(error)
+            again = self._retry(error, stage.name) if isinstance(error, Exception) else None
+            if again is not None:
+                raise again from told
+            if told is error:
+                raise
+            raise told from None
         run.seconds = run.seconds_so_far()
+        reached("stage done", stage.name)
         self.reporter.finished(stage.name, run.counts, stage.unit, run.seconds)
 
 

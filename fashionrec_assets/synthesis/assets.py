@@ -169,7 +169,7 @@ def _examples(shop: Shop) -> list[dict[str, object]]:
     with shop.warehouse.reader() as connection:
         found = connection.sql(
             f"""
-            SELECT user_id, source.title AS source_item, source_label, generated.title AS generated_item,
+            SELECT source.title AS source_item, source_label, generated.title AS generated_item,
                    round(label, 3) AS label
             FROM vae_synthetic_samples made
             JOIN items source ON source.item_id = made.source_item_id

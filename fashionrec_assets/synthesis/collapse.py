@@ -10,6 +10,9 @@ from dataclasses import dataclass
 ACTIVE_VARIANCE = 0.01
 """A latent dimension is active if its posterior mean varies by more over the data (Burda et al. 2016)."""
 
+REMEDY = "lower synthesis.learning_rate, and check that vectors are finite and not huge"
+"""What helps against a loss that is not finite."""
+
 LEAST_NATS = 0.5
 """Nats a row beyond the free bits below which the latents are taken to say nothing of the row."""
 

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fashionrec_assets.divergence import finite
 from fashionrec_assets.settings import SynthesisSettings
-from fashionrec_assets.synthesis.collapse import Posterior
+from fashionrec_assets.synthesis.collapse import REMEDY, Posterior
 from fashionrec_assets.synthesis.reduction import FEWEST_ROWS, Reduction, TooFewRowsError
 from fashionrec_assets.synthesis.rows import ItemContent, SyntheticRows, TrainingRows, user_content
 from fashionrec_assets.synthesis.sampling import draw_rows, nearest
@@ -231,6 +232,7 @@ def train_row_vae(
                 optimiser.step()
                 terms = (error.sum(), bernoulli.sum(), kl.sum())
                 sums += [float(term.detach()) for term in terms]
+            finite(float(sums.sum()), model="vae_model", epoch=epoch + 1, step=per_epoch, remedy=REMEDY)
             with torch.inference_mode():
                 active = active_units(module.encode(user, item, preference)[0])
             error, bernoulli, nats = (sums / len(chosen)).tolist()

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fashionrec_assets.divergence import finite
 from fashionrec_assets.settings import SynthesisSettings
-from fashionrec_assets.synthesis.collapse import Posterior
+from fashionrec_assets.synthesis.collapse import REMEDY, Posterior
 
 if TYPE_CHECKING:
     from fashionrec_assets.synthesis.networks import EmbeddingVaeModule
@@ -186,6 +187,13 @@ def train_embedding_vae(
                 loss.backward()
                 optimiser.step()
                 total, nats = total + float(loss.detach()) * len(rows), nats + float(kl.detach()) * len(rows)
+            finite(
+                total,
+                model="the VAE of item vectors",
+                epoch=len(curve) + 1,
+                step=per_epoch,
+                remedy=REMEDY,
+            )
             module.eval()
             error = module.error(e[judged], c[judged], worth[judged])
             with torch.inference_mode():

@@ -214,12 +214,12 @@ def _train(shop: Shop, run: StageRun, planned: ModelPlan) -> FittedTwoTower:
 def _starts(shop: Shop, planned: ModelPlan) -> tuple[str | None, dict[str, TwoTower]]:
     """The version in force and its models, if training may go on from them: only data changed, and no cut moved back.
 
-    A full refresh begins from the beginning.
+    A full refresh and a retraining begin from the beginning.
     """
     from fashionrec_assets.towers.artifact import TwoTower
 
     version = shop.version_or_none(MODEL.name)
-    if version is None or shop.rebuild or not shop.settings.two_tower.warm_start:
+    if version is None or shop.anew or not shop.settings.two_tower.warm_start:
         return None, {}
     folder = shop.artifacts.folder(MODEL.name, version)
     if json.loads((folder / CURVE).read_text("utf-8")).get("code") != planned.plan.code_fp:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionrec_assets.catalog.event_log import EventLog
+from fashionrec_assets.divergence import TrainingError, finite
 from fashionrec_assets.embeddings.checkpoints import (
     Checkpoint,
     optimiser_tensors,
@@ -36,11 +37,9 @@ if TYPE_CHECKING:
 
     from fashionrec_assets.towers.two_tower import TwoTowerModule
 
+__all__ = ["GRADIENT_NORM", "TrainedTwoTower", "TrainingCurve", "TrainingError", "TrainingRun"]
+
 GRADIENT_NORM = 5.0
-
-
-class TrainingError(RuntimeError):
-    """Training cannot give a usable model: nothing to learn from, or a loss that is not finite."""
 
 
 @dataclass(frozen=True)
@@ -128,12 +127,14 @@ class TrainingRun:
                 continue
             with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):
                 loss = self.objective(batch, hard, self.rng)
-            value = float(loss.total.detach())
-            if not math.isfinite(value):
-                raise TrainingError(
-                    f"the loss became {value} in epoch {epoch}: lower two_tower.learning_rate or raise "
-                    f"two_tower.temperature, and check that item vectors are finite and not huge"
-                )
+            finite(
+                float(loss.total.detach()),
+                model="two_tower_model",
+                epoch=epoch,
+                step=len(steps) + 1,
+                remedy="lower two_tower.learning_rate or raise two_tower.temperature, and check that item vectors are "
+                "finite and not huge",
+            )
             self.optimiser.zero_grad(set_to_none=True)
             loss.total.backward()
             torch.nn.utils.clip_grad_norm_(self.model.module.parameters(), GRADIENT_NORM)

@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 from PIL import Image
 
+from fashionrec_assets.catalog.erasure import NOBODY, Erasures
 from fashionrec_assets.catalog.sources import Source, open_source
 from fashionrec_assets.catalog.validation import (
     PhotosReading,
@@ -63,6 +64,7 @@ class RawShop:
     root: Path
     source_name: str = "taobao"
     catalog: CatalogSettings = field(default_factory=lambda: CATALOG)
+    erasures: Erasures = NOBODY
 
     @property
     def raw(self) -> Path:
@@ -106,7 +108,12 @@ class RawShop:
         return read_feedback(self.source, out / "items.parquet", out / "users.parquet", out, now=NOW, **self._common())
 
     def _common(self) -> dict[str, Any]:
-        return {"catalog": self.catalog, "storage": STORAGE, "scratch": self.root / "scratch"}
+        return {
+            "catalog": self.catalog,
+            "storage": STORAGE,
+            "scratch": self.root / "scratch",
+            "erasures": self.erasures,
+        }
 
 
 def rejects(reading: Reading) -> dict[int, tuple[str | None, str, str | None, bool]]:

@@ -6,7 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from fashionrec_assets.catalog.digests import file_digest, path_digest
+from fashionrec_assets.catalog.digests import file_digest, noted_name, path_digest
 
 
 def test_a_file(tmp_path: Path) -> None:
@@ -19,8 +19,8 @@ def test_a_known_file_is_believed_until_its_stamp_changes(tmp_path: Path) -> Non
     path, known = tmp_path / "a", {}
     path.write_bytes(b"abc")
     first = file_digest(path, known)
-    size, stamp, _ = known[str(path)]
-    known[str(path)] = (size, stamp, "remembered")
+    size, stamp, _ = known[noted_name(path)]
+    known[noted_name(path)] = (size, stamp, "remembered")
     assert file_digest(path, known) == "remembered"
     os.utime(path, ns=(stamp, stamp + 1))
     assert file_digest(path, known) == first

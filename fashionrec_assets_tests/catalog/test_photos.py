@@ -244,3 +244,5 @@ class TestInspect:
         assert read_findings(path, CATALOG) == findings
         other = CatalogSettings(max_image_pixels=7)  # pyright: ignore[reportCallIssue]
         assert read_findings(path, other) == {}
+        path.write_bytes(path.read_bytes()[:50])
+        assert read_findings(path, CATALOG) == {}

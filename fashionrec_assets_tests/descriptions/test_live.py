@@ -313,6 +313,38 @@ def test_a_conversation_goes_on_where_it_stood(server: LanguageModelServer) -> N
     assert (later.talk.calls, later.talk.tokens_in) == (2, 200)
 
 
+def test_an_endpoint_that_dies_in_mid_run_keeps_its_answers_and_is_asked_the_rest_when_it_is_back(
+    server: LanguageModelServer,
+) -> None:
+    items = [item(f"Thing {n}", n) for n in range(6)]
+    alive = [0]
+
+    def dying(call: Call) -> Reply | None:
+        alive[0] += 1
+        # Two items have both their calls answered, the third only its first; from then on connections break.
+        return honest(call) if alive[0] <= 5 else Reply(body=honest(call).body, cut=0)
+
+    server.default = dying
+    first = run(LanguageModelProvider(settings(concurrency=1, give_up_after=2)), items)
+    done = [one.item_id for one in first if one.finished]
+    assert len(done) == 2 and all(one.description.text for one in first)
+    server.default = honest
+    server.calls.clear()
+    waiting = [
+        Case(items[number], evaluated(items[number]), None, one.talk)
+        for number, one in enumerate(first)
+        if not one.finished
+    ]
+    provider = LanguageModelProvider(settings(concurrency=1))
+    second = [one for group in provider.interviewer().outcomes([waiting]) for one in group]
+    assert reasons(second) == [None] * 4
+    # The answer that was paid for is not asked for again.
+    assert len(server.calls) == 2 * 4 - 1
+    undisturbed = run(LanguageModelProvider(settings(concurrency=1)), items)
+    texts = {one.item_id: one.description for one in (*first, *second) if one.finished}
+    assert texts == {one.item_id: one.description for one in undisturbed}
+
+
 def test_an_endpoint_without_images_is_asked_without_photos(server: LanguageModelServer) -> None:
     server.default = lambda call: error(400) if call.photo else honest(call)
     provider = LanguageModelProvider(settings(concurrency=1))

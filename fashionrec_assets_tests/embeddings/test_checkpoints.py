@@ -30,10 +30,21 @@ def test_what_is_saved_is_loaded_for_the_same_training_only(tmp_path: Path) -> N
     assert not path.exists()
 
 
+def test_a_damaged_state_is_as_good_as_none(tmp_path: Path) -> None:
+    path = tmp_path / "state.safetensors"
+    Checkpoint(path, "one").save({"weight": torch.zeros(100)}, {"step": 1})
+    whole = path.read_bytes()
+    for damaged in (b"", whole[:20], whole[:-50], b"\xff" * 200):
+        path.write_bytes(damaged)
+        assert Checkpoint(path, "one").load() is None
+    Checkpoint(path, "one").save({"weight": torch.zeros(100)}, {"step": 2})
+    assert Checkpoint(path, "one").load() is not None
+
+
 def test_a_draft_left_by_a_kill_is_not_a_state(tmp_path: Path) -> None:
     path = tmp_path / "spill" / "state.safetensors"
     Checkpoint(path, "one").save({"weight": torch.zeros(2)}, {"step": 1})
-    path.with_name(path.name + ".draft").write_bytes(b"half")
+    path.with_name(f".{path.name}.tmp").write_bytes(b"half")
     kept = Checkpoint(path, "one").load()
     assert kept is not None
     assert kept[1]["step"] == 1

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from fashionrec_assets.divergence import TrainingDivergedError
 from fashionrec_assets.embeddings import compact_clip
 from fashionrec_assets.embeddings.checkpoints import Checkpoint
 from fashionrec_assets.embeddings.clip import ClipEncoder
@@ -173,7 +174,7 @@ def test_training_stops_when_validation_no_longer_improves(tmp_path: Path) -> No
 
 
 def test_a_training_that_diverges_is_an_error_not_a_model(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"diverged: lower clip\.learning_rate"):
+    with pytest.raises(TrainingDivergedError, match=r"diverged.* in epoch 1, step 2.*lower clip\.learning_rate"):
         trained_in(tmp_path, world(), SETTINGS.model_copy(update={"learning_rate": 1e20}))
     assert not (tmp_path / compact_clip.WEIGHTS).exists()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,14 @@ class Place:
 
     raw: Path
     home: Path
+
+    def copied(self, folder: Path) -> Place:
+        """The shop, with what was true of it, and all that was made of it, in `folder`."""
+        shutil.copytree(self.raw, folder / "shop")
+        shutil.copytree(self.raw.parent / "shop_truth", folder / "shop_truth")
+        if self.home.exists():
+            shutil.copytree(self.home, folder / "home", symlinks=True)
+        return Place(folder / "shop", folder / "home")
 
     def settings(self, **changes: object) -> Settings:
         return Settings.load(raw=self.raw, home=self.home, **{**SMALL, **changes})

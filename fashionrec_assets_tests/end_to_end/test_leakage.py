@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -102,11 +101,7 @@ def planted(first_run: tuple[Place, RunResult], tmp_path_factory: pytest.TempPat
     users = np.unique(past.users)
     last = int(log.times.max())
 
-    folder = tmp_path_factory.mktemp("planted")
-    shutil.copytree(done.raw, folder / "shop", copy_function=shutil.copy2)
-    shutil.copytree(done.raw.parent / "shop_truth", folder / "shop_truth")
-    shutil.copytree(done.home, folder / "home", copy_function=shutil.copy2)
-    place = Place(folder / "shop", folder / "home")
+    place = done.copied(tmp_path_factory.mktemp("planted"))
     with (place.raw / "UserBehavior.csv").open("a", encoding="utf-8") as file:
         for number, user in enumerate(users):
             at = split.test + number % (last - split.test)

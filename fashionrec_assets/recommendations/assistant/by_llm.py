@@ -65,6 +65,7 @@ Attribute = Literal[
 _TENS = "ten twenty thirty forty fifty sixty seventy eighty ninety hundred"
 NUMBERS = {name: value for value, name in enumerate(_TENS.split(), start=1)}
 """Tens by name."""
+_MOST_AMOUNT = 1e12
 MOST = 24
 """Things one query can ask for; a longer answer is none."""
 
@@ -139,6 +140,8 @@ def parse_answer(text: str) -> Understood | None:
         found = Understood.model_validate(json.loads(text))
         found.model_dump_json()
     except (ValueError, RecursionError):
+        return None
+    if not all(0 <= limit.amount < _MOST_AMOUNT for limit in found.limits):
         return None
     return found if len(found.asked) + len(found.limits) + len(found.rest) <= MOST else None
 

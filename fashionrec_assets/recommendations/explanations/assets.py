@@ -112,7 +112,7 @@ def _shown(shop: Shop) -> dict[str, Any]:
             "GROUP BY ALL ORDER BY 1, 4 DESC, 2, 3"
         ).fetchdf()
         examples = connection.execute(
-            "SELECT surface, subject, title, text, lead, writer FROM explanations JOIN items USING (item_id) "
+            "SELECT surface, title, text, lead, writer FROM explanations JOIN items USING (item_id) "
             "ORDER BY sha256(surface || subject || item_id), surface, subject, item_id LIMIT ?",
             [EXAMPLES],
         ).fetchdf()

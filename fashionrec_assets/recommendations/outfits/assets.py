@@ -211,6 +211,6 @@ def _sheet(shop: Shop) -> dict[str, bytes]:
         return {}
     table = shop.store("crops", CROP_COLUMNS).take(wanted)
     jpegs = dict(zip(table.column("item_id").to_pylist(), table.column("jpeg").to_pylist(), strict=True))
-    pictures = {one: Image.open(io.BytesIO(data)).convert("RGB") for one, data in jpegs.items()}
+    pictures = {one: Image.open(io.BytesIO(data), formats=("JPEG",)).convert("RGB") for one, data in jpegs.items()}
     shown = [(titles[anchor], [pictures.get(one) for one in (anchor, *items)]) for anchor, items in rows]
     return {SHEET: looks_sheet(shown)}

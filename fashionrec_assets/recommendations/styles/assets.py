@@ -106,13 +106,14 @@ def styles(shop: ShopParam) -> dg.MaterializeResult:
                 ledger.forget_training_rows(connection, planned, version)
         shop.artifacts.prune(STYLES_STAGE.name, [shop.version(STYLES_STAGE.name)])
         inputs = {"styles": shop.version(STYLES_STAGE.name), "items": digest(rows)}
-        plan = run.plan_whole_of(TABLES_STAGE, {**inputs, "interactions": shop.version("interactions_file")})
+        inputs["interactions"] = shop.version("interactions_file")
+        plan = run.plan_whole_of(TABLES_STAGE, inputs)
         if plan.todo:
             described = _describe(shop)
             with run.commit(plan, {WHOLE: digest([t.to_pydict() for t in described[:2]])}) as connection:
                 for table, made in zip((STYLES, ITEM_STYLES, USER_STYLES), described, strict=True):
                     replace_rows(connection, table, made)
-        exports = exported(run, STYLES, ITEM_STYLES, USER_STYLES, changed=bool(plan.todo))
+        exports = exported(run, STYLES, ITEM_STYLES, USER_STYLES, version=digest([inputs, plan.code_fp]))
         share = round(planned.share, 4)
         return materialized(run, changed_share_since_made=share, **exports, **_styles_shown(shop))
 
@@ -160,7 +161,8 @@ def style_discovery(shop: ShopParam) -> dg.MaterializeResult:
                 connection, "SELECT count(*), count(DISTINCT user_id), avg(novelty) FROM style_picks"
             )
             examples = connection.execute(
-                "SELECT user_id, rank, title, name AS style, round(score, 4) AS score, round(novelty, 3) AS novelty "
+                "SELECT dense_rank() OVER (ORDER BY sha256(user_id), user_id) AS shopper, rank, title, name AS style, "
+                "round(score, 4) AS score, round(novelty, 3) AS novelty "
                 "FROM style_picks JOIN items USING (item_id) JOIN styles USING (style_id) WHERE rank <= 5 "
                 "ORDER BY sha256(user_id), user_id, rank LIMIT ?",
                 [EXAMPLES],

@@ -92,8 +92,10 @@ def ncf_model(shop: ShopParam) -> dg.MaterializeResult:
         planned = _plan(shop, run, before=cuts(shop).test, synthetic=amount)
         if planned.plan.todo:
             _train(shop, run, planned, augmentation.weight if used else None)
-        elif planned.gone:
-            _forget(shop, planned)
+        else:
+            left = _users_gone(shop)
+            if planned.gone or left:
+                _forget(shop, planned, left)
         shop.artifacts.prune(MODEL.name, [shop.version(MODEL.name)])
         found = json.loads((shop.current(MODEL.name) / SUMMARY).read_text("utf-8"))
         curve: list[dict[str, Any]] = found["curve"]
@@ -217,15 +219,28 @@ def _synthetic(shop: Shop, inputs: NcfInputs, weight: float) -> WeightedRows:
     return WeightedRows(made.users, made.items, made.labels, times, weight)
 
 
-def _forget(shop: Shop, planned: ModelPlan) -> None:
-    """Take deleted items out of the model's vocabulary; everyone else's vector stays as it is."""
+def _users_gone(shop: Shop) -> list[str]:
+    """Users with a vector of their own who are in the shop no longer."""
+    from fashionrec_assets.towers.ncf.model import CONFIG
+
+    learned = json.loads((shop.current(MODEL.name) / CONFIG).read_text("utf-8"))["user_ids"]
+    with shop.warehouse.reader() as connection:
+        found = connection.execute(
+            "SELECT name FROM (SELECT unnest(?) AS name) WHERE name NOT IN (SELECT user_id FROM users) ORDER BY 1",
+            [learned],
+        )
+        return [row[0] for row in found.fetchall()]
+
+
+def _forget(shop: Shop, planned: ModelPlan, users: list[str]) -> None:
+    """Take deleted items and users out of the model's vocabularies; everyone else's vector stays as it is."""
     import numpy as np
 
     from fashionrec_assets.towers.ncf.model import Ncf
 
     old = shop.current(MODEL.name)
-    model = Ncf.load(old).forget(np.asarray(planned.gone, dtype=np.str_))
-    renamed = f"{shop.model_id(MODEL.name)}.{digest(model.item_ids.tolist())[:8]}"
+    model = Ncf.load(old).forget(np.asarray(planned.gone, dtype=np.str_), np.asarray(users, dtype=np.str_))
+    renamed = f"{shop.model_id(MODEL.name)}.{digest([model.item_ids.tolist(), model.user_ids.tolist()])[:8]}"
     with shop.artifacts.write(MODEL.name, renamed) as folder:
         model.save(folder)
         (folder / SUMMARY).write_bytes((old / SUMMARY).read_bytes())

@@ -203,22 +203,24 @@ class Ncf:
             views[rows], present[rows] = self.item_views(states, table, ids[rows] > 0, rows)
         return views, present
 
-    def forget(self, item_ids: NDArray[np.str_]) -> Ncf:
-        """The model without `item_ids` in its vocabulary; everyone else's vectors stay as they are."""
+    def forget(self, item_ids: NDArray[np.str_], user_ids: NDArray[np.str_] | None = None) -> Ncf:
+        """The model without `item_ids` and `user_ids` in its vocabularies; everyone else's vectors stay as they are."""
         import torch
 
         from fashionrec_assets.towers.ncf.module import NcfModule
 
         stays = ~np.isin(self.item_ids, item_ids)
+        known = ~np.isin(self.user_ids, [] if user_ids is None else user_ids)
         state = self.module.state_dict()
-        rows = torch.from_numpy(np.flatnonzero(np.append(True, stays)))
-        state["item_ids.weight"] = state["item_ids.weight"][rows]
-        module = NcfModule(replace(self.module.shape, items=int(stays.sum())))
+        for table, kept in (("item_ids.weight", stays), ("user_ids.weight", known)):
+            state[table] = state[table][torch.from_numpy(np.flatnonzero(np.append(True, kept)))]
+        module = NcfModule(replace(self.module.shape, items=int(stays.sum()), users=int(known.sum())))
         module.load_state_dict(state)
         return replace(
             self,
             module=module.eval(),
             item_ids=self.item_ids[stays],
+            user_ids=self.user_ids[known],
             counts=self.counts[stays],
             popularity=self.popularity[stays],
         )

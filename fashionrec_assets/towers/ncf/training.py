@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionrec_assets.catalog.event_log import EventLog
+from fashionrec_assets.divergence import TrainingError, finite
 from fashionrec_assets.resources.models import best_device
 from fashionrec_assets.settings import NcfSettings
 from fashionrec_assets.towers.ncf.examples import Batch, Examples, KeptBack, WeightedRows
@@ -28,7 +29,7 @@ from fashionrec_assets.towers.ncf.model import Ncf
 from fashionrec_assets.towers.ncf.recommender import kept_back_ndcg
 from fashionrec_assets.towers.negatives import NegativeSampler
 from fashionrec_assets.towers.popularity import PopularityHistory
-from fashionrec_assets.towers.run import GRADIENT_NORM, TrainingError
+from fashionrec_assets.towers.run import GRADIENT_NORM
 from fashionrec_assets.towers.training import deterministic
 
 if TYPE_CHECKING:
@@ -218,12 +219,13 @@ class _Run:
         for batch in self.examples.batches(self.settings.batch_size, self.rng):
             ranking, alignment = self._loss(batch)
             total = ranking + self.settings.alignment * alignment
-            value = float(total.detach())
-            if not math.isfinite(value):
-                raise TrainingError(
-                    f"the loss of NCF became {value} in epoch {epoch}: lower ncf.learning_rate, and check that token "
-                    "states are finite"
-                )
+            finite(
+                float(total.detach()),
+                model=f"ncf_model ({self.settings.scorer})",
+                epoch=epoch,
+                step=len(losses) + 1,
+                remedy="lower ncf.learning_rate, and check that token states are finite",
+            )
             self.optimiser.zero_grad(set_to_none=True)
             total.backward()
             torch.nn.utils.clip_grad_norm_(module.parameters(), GRADIENT_NORM)

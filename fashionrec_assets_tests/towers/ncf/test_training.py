@@ -319,6 +319,26 @@ def test_a_forgotten_item_is_in_no_file_and_the_others_score_as_before(
     assert len(model.counts) == len(model.popularity) == len(trained.model.counts) - 1
 
 
+def test_a_forgotten_user_is_in_no_file_and_the_others_score_as_before(
+    shop: World, trained: TrainedNcf, tmp_path: Path
+) -> None:
+    model, known = trained.model, trained.model.user_ids
+    gone = known[[len(known) // 2]]
+    left = model.forget(np.array([], dtype=np.str_), gone)
+    left.save(tmp_path)
+    for path in tmp_path.iterdir():
+        assert gone[0].encode() not in path.read_bytes(), path.name
+    assert np.array_equal(left.user_ids, known[known != gone[0]])
+    assert np.array_equal(left.item_ids, model.item_ids)
+    found, before = scores(Ncf.load(tmp_path), shop), scores(model, shop)
+    stranger = shop.log.user_ids == gone[0]
+    assert np.array_equal(found[~stranger], before[~stranger])
+    assert not np.array_equal(found[stranger], before[stranger])
+    # Their vector is gone, not only their name.
+    row = model.module.user_ids.weight[1 + int(np.searchsorted(known, gone[0]))]
+    assert not (left.module.user_ids.weight == row).all(dim=1).any()
+
+
 def test_popularity_is_that_of_training_and_adds_to_items_with_events_only(shop: World, trained: TrainedNcf) -> None:
     model = trained.model
     raised = replace(model, popularity=model.popularity + 1)
