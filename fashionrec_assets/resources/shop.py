@@ -282,15 +282,23 @@ class Shop:
         return self.artifacts.folder(name, self.version(name))
 
     def _ledger(self, what: Literal["output", "digest"], stage: str) -> str | None:
-        """What the ledger says of a stage; opening the warehouse takes longer than reading it, so answers are kept."""
+        """What the ledger says of a stage.
+
+        Opening the warehouse takes longer than reading it: what is short to read is read of all stages at once, and
+        kept while the warehouse is the same.
+        """
         stamp = self.warehouse.stamp()
         if stamp != self._stamp:
             self._known.clear()
             self._stamp = stamp
         if (what, stage) not in self._known:
             with self.warehouse.reader() as connection:
-                read = ledger.output_of if what == "output" else ledger.stage_digest
-                self._known[what, stage] = read(connection, stage)
+                if not self._known:
+                    self._known.update({("output", name): made for name, made in ledger.whole_outputs(connection)})
+                    self._known.update({("digest", name): made for name, made in ledger.small_digests(connection)})
+                if (what, stage) not in self._known:
+                    read = ledger.output_of if what == "output" else ledger.stage_digest
+                    self._known[what, stage] = read(connection, stage)
         return self._known[what, stage]
 
     def version(self, name: str) -> str:

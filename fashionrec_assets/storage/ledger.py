@@ -36,6 +36,9 @@ LEDGER = Table(
     ("stage", "key"),
 )
 
+_DIGEST = "sha256(coalesce(string_agg(key || ':' || output_fp, '|' ORDER BY key), ''))"
+"""SQL: the data version of a group of ledger rows."""
+
 Unit = Literal["item", "user", "subject", "day", "model", "table", "report", "index", "release"]
 
 
@@ -217,6 +220,20 @@ def output_of(connection: Connection, stage: str, key: str = WHOLE) -> str | Non
     return None if row is None else row[2]
 
 
+def whole_outputs(connection: Connection) -> list[tuple[str, str]]:
+    """(stage, `output_of`) of every stage that makes one thing."""
+    return connection.execute("SELECT stage, output_fp FROM ledger WHERE key = ?", [WHOLE]).fetchall()
+
+
+def small_digests(connection: Connection, at_most: int = 1_000) -> list[tuple[str, str]]:
+    """(stage, `stage_digest`) of the stages with few enough keys that reading all of them costs nothing."""
+    return connection.execute(
+        f"SELECT stage, {_DIGEST} FROM ledger "
+        "WHERE stage IN (SELECT stage FROM ledger GROUP BY stage HAVING count(*) <= ?) GROUP BY stage",
+        [at_most],
+    ).fetchall()
+
+
 def _entry(connection: Connection, stage: str, key: str) -> tuple[str, str, str] | None:
     """(input_fp, code_fp, output_fp) of one key."""
     rows = connection.execute(
@@ -227,12 +244,7 @@ def _entry(connection: Connection, stage: str, key: str) -> tuple[str, str, str]
 
 def stage_digest(connection: Connection, stage: str) -> str:
     """An ordered digest of all outputs of a stage: its data version."""
-    return one_row(
-        connection,
-        "SELECT sha256(coalesce(string_agg(key || ':' || output_fp, '|' ORDER BY key), '')) "
-        "FROM ledger WHERE stage = ?",
-        [stage],
-    )[0]
+    return one_row(connection, f"SELECT {_DIGEST} FROM ledger WHERE stage = ?", [stage])[0]
 
 
 @dataclass(frozen=True)

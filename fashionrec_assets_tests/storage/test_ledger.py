@@ -164,6 +164,18 @@ def test_a_model_is_retrained_only_past_its_tolerance(warehouse: Warehouse) -> N
     assert model(few).gone == ()
 
 
+def test_what_is_read_of_all_stages_at_once_is_what_each_says(tmp_path: Path) -> None:
+    warehouse = Warehouse(tmp_path / "w.duckdb", StorageSettings(), [ITEMS, LEDGER])
+    rows = {"few": ("a", "b"), "many": ("a", "b", "c"), "whole": (ledger.WHOLE,)}
+    with warehouse.writer() as connection:
+        for stage, keys in rows.items():
+            for key in keys:
+                connection.execute("INSERT INTO ledger VALUES (?, ?, 'i', 'c', ?)", [stage, key, f"{stage} {key}"])
+        assert dict(ledger.whole_outputs(connection)) == {"whole": ledger.output_of(connection, "whole")}
+        small = dict(ledger.small_digests(connection, at_most=2))
+        assert small == {stage: ledger.stage_digest(connection, stage) for stage in ("few", "whole")}
+
+
 def test_the_data_version_does_not_depend_on_the_order_of_work(tmp_path: Path) -> None:
     digests = []
     for number, order in enumerate((("a", "b"), ("b", "a"))):
