@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fashionrec_assets.catalog.event_log import Cuts, EventLog
 from fashionrec_assets.catalog.events import load_event_log
+from fashionrec_assets.catalog.ranking_task import RankingTask, ranking_task
 from fashionrec_assets.resources.shop import Shop
 from fashionrec_assets.storage.tables import rows_digest
 from fashionrec_assets.storage.warehouse import scratch
@@ -59,6 +60,22 @@ def launched(shop: Shop) -> NDArray[np.int64]:
     with shop.warehouse.reader() as connection:
         rows = connection.execute("SELECT epoch(launched_at) FROM items ORDER BY item_id").fetchall()
     return np.array([ALWAYS if row[0] is None else int(row[0]) for row in rows], dtype=np.int64)
+
+
+def test_window(shop: Shop, log: EventLog, max_users: int | None) -> RankingTask:
+    """The test window, for people with a history only: of them a seeded sample of at most `max_users`, or all."""
+    settings, split = shop.settings, cuts(shop)
+    return ranking_task(
+        log,
+        name="test",
+        start=split.test,
+        end=split.end,
+        target_behaviours=settings.evaluation.target_behaviours,
+        launched_at=launched(shop),
+        max_users=max_users,
+        max_cold_users=0,
+        seed=settings.seed,
+    )
 
 
 def training_rows(shop: Shop, *, before: int) -> dict[str, str]:

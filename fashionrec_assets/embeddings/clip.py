@@ -23,7 +23,8 @@ from fashionrec_assets.embeddings.sentences import SentenceEncoder, no_progress
 from fashionrec_assets.embeddings.token_encoders import averaged_patches
 from fashionrec_assets.embeddings.token_store import TokenStates
 from fashionrec_assets.embeddings.words import WordWeights
-from fashionrec_assets.resources.models import ModelUnavailableError, best_device, file_digest, folder_digest
+from fashionrec_assets.resources.models import ModelUnavailableError, best_device, folder_digest
+from fashionrec_assets.storage.files import file_digest
 
 if TYPE_CHECKING:
     from PIL.Image import Image

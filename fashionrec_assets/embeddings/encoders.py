@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from fashionrec_assets.resources.models import ModelUnavailableError, file_digest, folder_digest
+from fashionrec_assets.resources.models import ModelUnavailableError, folder_digest
 from fashionrec_assets.resources.shop import Shop
+from fashionrec_assets.storage.files import file_digest
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fashionrec_assets.resources.models import ModelUnavailableError, file_digest, folder_digest
+from fashionrec_assets.resources.models import ModelUnavailableError, folder_digest
+from fashionrec_assets.storage.files import file_digest
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from fashionrec_assets.catalog.event_log import EventLog, sample_people
-from fashionrec_assets.catalog.ranking_task import RankingTask, ranking_task
-from fashionrec_assets.catalog.reading import cuts, event_log, launched
+from fashionrec_assets.catalog.ranking_task import RankingTask
+from fashionrec_assets.catalog.reading import event_log, test_window
 from fashionrec_assets.evaluation.ablation_grid import Grid, variants
 from fashionrec_assets.evaluation.ablations import AblationReport, Trainer, judged, run_ablations
 from fashionrec_assets.evaluation.recommender import Recommender
@@ -23,22 +23,6 @@ from fashionrec_assets.towers.features import ItemFeatures, UserProfiles
 from fashionrec_assets.towers.reading import item_features, user_profiles
 
 FULL_SEEDS = 3
-
-
-def test_task(shop: Shop, log: EventLog) -> RankingTask:
-    """The test window, for people with a history only: reduced models of newcomers say nothing."""
-    settings, split = shop.settings.evaluation, cuts(shop)
-    return ranking_task(
-        log,
-        name="test",
-        start=split.test,
-        end=split.end,
-        target_behaviours=settings.target_behaviours,
-        launched_at=launched(shop),
-        max_users=settings.max_users,
-        max_cold_users=0,
-        seed=shop.settings.seed,
-    )
 
 
 def tower_trainer(
@@ -81,7 +65,8 @@ def measure_ablations(shop: Shop, grid: Grid, progress: Callable[[int, int], Non
     """
     settings = shop.settings
     log = event_log(shop)
-    task = test_task(shop, log)
+    # Reduced models of newcomers say nothing.
+    task = test_window(shop, log, shop.settings.evaluation.max_users)
     if not len(task.users):
         raise ValueError("nobody with a history has a new item in the test window: raise splits.test_days")
     features, profiles = item_features(shop, log.item_ids.tolist()), user_profiles(shop, log.user_ids.tolist())

@@ -12,7 +12,6 @@ HNSW: Malkov & Yashunin, arXiv 1603.09320. IVF-PQ with fast scan: Jégou et al.,
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fashionrec_assets.settings import IndexSettings
+from fashionrec_assets.storage.files import file_digest
 
 if TYPE_CHECKING:
     import faiss
@@ -148,7 +148,7 @@ class ItemIndex:
         folder.mkdir(parents=True, exist_ok=True)
         faiss.write_index(self.faiss_index, str(folder / FILES["index"]))
         pq.write_table(pa.table({"item_id": pa.array(self.ids.tolist(), pa.string())}), folder / FILES["ids"])
-        digests = {part: _sha256(folder / name) for part, name in FILES.items()}
+        digests = {part: file_digest(folder / name) for part, name in FILES.items()}
         config = {"format": FORMAT, **asdict(self.config), "sha256": digests}
         (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
@@ -177,7 +177,7 @@ class ItemIndex:
         for part, file in files.items():
             if not file.is_file():
                 raise IndexFilesError(f"{file} is missing. {_REMEDY}")
-            if verify and _sha256(file) != expected[part]:
+            if verify and file_digest(file) != expected[part]:
                 raise IndexFilesError(f"{file} is damaged: its SHA-256 is not the one in {CONFIG}. {_REMEDY}")
         try:
             ids = np.array(pq.read_table(files["ids"]).column("item_id").to_pylist(), dtype=np.str_)
@@ -437,8 +437,3 @@ def _threads(count: int) -> Iterator[None]:
         yield
     finally:
         faiss.omp_set_num_threads(before)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -22,8 +22,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from fashionrec_assets.catalog.ranking_task import RankingTask, ranking_task
-from fashionrec_assets.catalog.reading import cuts, launched
+from fashionrec_assets.catalog.ranking_task import RankingTask
+from fashionrec_assets.catalog.reading import test_window
 from fashionrec_assets.evaluation.metrics import find_hits, rank, slice_metrics
 from fashionrec_assets.promotion.content import COMPARED, ENCODERS, STORES
 from fashionrec_assets.ranking.late_fusion import LateFusionRecommender
@@ -65,18 +65,8 @@ class UserFigures:
 
 def frozen_slice(shop: Shop) -> FrozenSlice:
     """The test window as the ranking report has it, of the data as they are."""
-    settings, split, inputs = shop.settings, cuts(shop), RankingInputs.of(shop)
-    task = ranking_task(
-        inputs.log,
-        name="test",
-        start=split.test,
-        end=split.end,
-        target_behaviours=settings.evaluation.target_behaviours,
-        launched_at=launched(shop),
-        max_users=settings.evaluation.max_users,
-        max_cold_users=0,
-        seed=settings.seed,
-    )
+    inputs = RankingInputs.of(shop)
+    task = test_window(shop, inputs.log, shop.settings.evaluation.max_users)
     return FrozenSlice(task, inputs, slice_digest(task))
 
 

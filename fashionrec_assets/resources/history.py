@@ -1,7 +1,7 @@
 """Taking runs out of Dagster's history.
 
-Belongs here: forgetting the runs whose events or logs name somebody. Does not belong here: how long runs are kept, and
-what assets say of themselves: their metadata names nobody.
+Belongs here: forgetting a run, and those whose events or logs name somebody. Does not belong here: how long runs are
+kept, and what assets say of themselves: their metadata names nobody.
 """
 
 from __future__ import annotations
@@ -38,15 +38,21 @@ def forget_runs(instance: dg.DagsterInstance, folder: Path, names: Callable[[Pat
         if path.is_file() and names(path):
             naming.add(path.relative_to(logs).parts[0])
     for run in sorted(naming):
-        if instance.has_run(run):
-            instance.delete_run(run)
-        for path in events.glob(f"{run}.db*"):
-            path.unlink()
-        shutil.rmtree(logs / run, ignore_errors=True)
+        forget_run(instance, folder, run)
     for path in sorted(folder.rglob("*.db")):
         if any(names(part) for part in path.parent.glob(f"{path.name}*")):
             _rewrite(path)
     return len(naming)
+
+
+def forget_run(instance: dg.DagsterInstance, folder: Path, run_id: str) -> None:
+    """Delete a run, and what `delete_run` empties or leaves: the file of its events, and the logs of its steps."""
+    if instance.has_run(run_id):
+        instance.delete_run(run_id)
+    for path in (folder / "history" / "runs").glob(f"{run_id}.db*"):
+        path.unlink(missing_ok=True)
+    for place in (folder / "storage", folder / "logs"):
+        shutil.rmtree(place / run_id, ignore_errors=True)
 
 
 def _rewrite(database: Path) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 import dagster as dg
 
 from fashionrec_assets.resources.dagster_home import dagster_home
+from fashionrec_assets.resources.history import forget_run
 
 _log = logging.getLogger(__name__)
 
@@ -57,8 +58,7 @@ def forget_runs(instance: dg.DagsterInstance, home: Path, keep: int) -> list[str
     needed = _newest(instance) | set(_newest_checks(_index(home)))
     forgotten = [run_id for run_id in ended if run_id not in needed]
     for run_id in forgotten:
-        instance.delete_run(run_id)
-        _remove_files(home, run_id)
+        forget_run(instance, dagster_home(home), run_id)
     if forgotten:
         _forget_checks(_index(home), {record.dagster_run.run_id for record in known} - set(forgotten))
     return forgotten
@@ -139,12 +139,3 @@ def _forget_checks(index: Path, runs: set[str]) -> None:
             # A UI that reads at the moment is no reason to fail: the pages are used again, or freed the next time.
             with suppress(sqlite3.OperationalError):
                 connection.execute("VACUUM")
-
-
-def _remove_files(home: Path, run_id: str) -> None:
-    """What `delete_run` empties or leaves: the file of the run's events, and the logs of its steps."""
-    folder = dagster_home(home)
-    for path in (folder / "history" / "runs").glob(f"{run_id}.db*"):
-        path.unlink(missing_ok=True)
-    for place in (folder / "storage", folder / "logs"):
-        shutil.rmtree(place / run_id, ignore_errors=True)

@@ -7,7 +7,6 @@ else).
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
@@ -17,14 +16,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fashionrec_assets.storage.faults import reached
-from fashionrec_assets.storage.files import explained, write_text
+from fashionrec_assets.storage.files import explained, file_digest, stamp, write_text
 
 _log = logging.getLogger(__name__)
 
 MANIFEST = ".manifest"
 """In each version's folder: the size and the sha256 of every other file, as JSON."""
 
-_hashed: dict[Path, tuple[tuple[int, int], str]] = {}
+_hashed: dict[Path, tuple[list[int], str]] = {}
 """Files this process has read: (size, modification time) and digest. Hashing a model takes longer than loading it."""
 
 
@@ -129,19 +128,13 @@ class Artifacts:
 
 def _write_manifest(folder: Path) -> None:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    content = {path.relative_to(folder).as_posix(): (path.stat().st_size, _sha256(path)) for path in files}
+    content = {path.relative_to(folder).as_posix(): (path.stat().st_size, file_digest(path)) for path in files}
     write_text(folder / MANIFEST, json.dumps(content, indent=1))
 
 
 def _digest(path: Path) -> str:
-    status = path.stat()
-    stamp = (status.st_size, status.st_mtime_ns)
+    now = stamp(path)
     known = _hashed.get(path)
-    if known is None or known[0] != stamp:
-        known = _hashed[path] = (stamp, _sha256(path))
+    if known is None or known[0] != now:
+        known = _hashed[path] = (now, file_digest(path))
     return known[1]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

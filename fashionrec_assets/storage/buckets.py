@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fashionrec_assets.storage.files import write_bytes, write_text
+from fashionrec_assets.storage.files import stamp, write_bytes, write_text
 
 _log = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ class BucketStore:
                 self._note(path, data)
                 write_bytes(path, data, durable=True)
                 # What this process wrote it need not read to believe.
-                self._written[path.name] = _status(path)
+                self._written[path.name] = stamp(path)
             else:
                 path.unlink(missing_ok=True)
             _aside(path).unlink(missing_ok=True)
@@ -184,7 +184,7 @@ class BucketStore:
         found: set[str] = set()
         now: dict[str, list[int]] = {}
         for path in self._files():
-            status = _status(path)
+            status = stamp(path)
             if status not in (known.get(path.name), self._written.get(path.name)) and not self._sound(path):
                 continue
             with suppress(StoreDamagedError):
@@ -256,11 +256,6 @@ def _hash(data: bytes | memoryview) -> str:
 
 def _aside(path: Path) -> Path:
     return path.with_name(path.name + ".damaged")
-
-
-def _status(path: Path) -> list[int]:
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns]
 
 
 VECTOR_COLUMNS = pa.schema([pa.field("vector", pa.list_(pa.float32()), nullable=False)])

@@ -1,4 +1,5 @@
-"""Files, written whole or not at all, and errors of the disk in words that say what to do.
+"""Files, written whole or not at all, how one is told from another, and errors of the disk in words that say what to
+do.
 
 Belongs here: that. Does not belong here: Parquet (`buckets.py`) and folders of files (`artifacts.py`).
 """
@@ -6,6 +7,7 @@ Belongs here: that. Does not belong here: Parquet (`buckets.py`) and folders of 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 from collections.abc import Generator
@@ -48,6 +50,18 @@ def write_bytes(path: Path, data: bytes | memoryview, *, durable: bool = False) 
         if durable:
             sink.flush()
             os.fsync(sink.fileno())
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file, in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def stamp(path: Path) -> list[int]:
+    """Size and modification time of a file, as JSON has them: while they are the same, so is what was read of it."""
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
 
 
 @contextmanager

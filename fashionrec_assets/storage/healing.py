@@ -24,7 +24,7 @@ import duckdb
 
 from fashionrec_assets.settings import StorageSettings
 from fashionrec_assets.storage.faults import reached
-from fashionrec_assets.storage.files import disk_error, draft_of, write_text
+from fashionrec_assets.storage.files import disk_error, draft_of, stamp, write_text
 from fashionrec_assets.storage.tables import literal, quote
 
 _log = logging.getLogger(__name__)
@@ -59,8 +59,7 @@ class Beside:
         found: dict[str, list[int]] = {}
         for pattern in self.patterns:
             for path in self.root.glob(pattern):
-                status = path.stat()
-                found[path.relative_to(self.root).as_posix()] = [status.st_size, status.st_mtime_ns]
+                found[path.relative_to(self.root).as_posix()] = stamp(path)
         return found
 
     def discard_changed(self, listing: Mapping[str, Any]) -> int:
@@ -98,7 +97,7 @@ class Copies:
         if self.wal.exists():
             # Left by a killed process; opening the file takes it in.
             duckdb.connect(str(self.path)).close()
-        of = _status(self.path)
+        of = stamp(self.path)
         if self.backup.exists() and self._known().get("of") == of:
             return False
         listing = self.beside.listing() if self.beside else {}
@@ -227,11 +226,6 @@ def _readable(path: Path) -> bool:
             raise
         return False
     return True
-
-
-def _status(path: Path) -> list[int]:
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns]
 
 
 def _remove(path: Path) -> None:

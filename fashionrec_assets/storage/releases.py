@@ -12,7 +12,6 @@ what changed since. `<home>/served` is a symbolic link that is replaced in one s
 from __future__ import annotations
 
 import getpass
-import hashlib
 import json
 import logging
 import os
@@ -29,7 +28,7 @@ from pydantic import ValidationError
 from fashionrec_assets.settings import digest
 from fashionrec_assets.storage import erasing
 from fashionrec_assets.storage.faults import reached
-from fashionrec_assets.storage.files import explained, write_text
+from fashionrec_assets.storage.files import explained, file_digest, write_text
 from fashionrec_assets.storage.release_notes import FileNote, Provenance, Release, State, Switch, TableNote, Verdict
 from fashionrec_assets.storage.served import WITHDRAWN, ServedTables
 
@@ -121,7 +120,7 @@ class Releases:
         return "" if size == file.bytes else f"{version}/{name} has {size:,} bytes instead of {file.bytes:,}"
 
     def _altered(self, version: str, name: str, file: FileNote) -> str:
-        same = sha256(self.folder(version) / name) == file.sha256
+        same = file_digest(self.folder(version) / name) == file.sha256
         return "" if same else f"{version}/{name} is not what was written"
 
     def add(self, files: Mapping[str, Path], tables: Mapping[str, TableNote], made_from: Provenance) -> Release:
@@ -344,12 +343,7 @@ def _take(source: Path, target: Path, known: Mapping[tuple[int, int], FileNote])
     note = known.get((status.st_dev, status.st_ino))
     if note is not None and note.bytes == status.st_size:
         return note
-    return FileNote(sha256=sha256(target), bytes=status.st_size)
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as source:
-        return hashlib.file_digest(source, "sha256").hexdigest()
+    return FileNote(sha256=file_digest(target), bytes=status.st_size)
 
 
 def names_of(folder: Path, under: str) -> dict[str, Path]:

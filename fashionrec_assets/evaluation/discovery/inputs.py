@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from fashionrec_assets.catalog.ranking_task import RankingTask, ranking_task
-from fashionrec_assets.catalog.reading import cuts, launched
+from fashionrec_assets.catalog.ranking_task import RankingTask
+from fashionrec_assets.catalog.reading import test_window
 from fashionrec_assets.evaluation.discovery.curves import Scored, diversity_curve, exploration_curve
 from fashionrec_assets.evaluation.discovery.report import (
     Agreement,
@@ -45,19 +45,9 @@ K = 20
 
 def measure_discovery(shop: Shop, progress: Callable[[int, int], None]) -> DiscoveryReport:
     """Both curves on the test days, over a seeded sample of the test users with a history."""
-    settings, split = shop.settings, cuts(shop)
+    settings = shop.settings
     inputs = RankingInputs.of(shop)
-    task = ranking_task(
-        inputs.log,
-        name="test",
-        start=split.test,
-        end=split.end,
-        target_behaviours=settings.evaluation.target_behaviours,
-        launched_at=launched(shop),
-        max_users=settings.styles.report_users,
-        max_cold_users=0,
-        seed=settings.seed,
-    )
+    task = test_window(shop, inputs.log, settings.styles.report_users)
     tower = TwoTower.load(shop.current("two_tower_model") / EVALUATION)
     known = inputs.knowledge(task.start, tower)
     ranker = Ranker.load(shop.current("late_fusion_model") / EVALUATION)
