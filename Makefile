@@ -6,7 +6,7 @@ SHOP ?= data/sample_shop
 HOME_DIR ?= data/home
 export DAGSTER_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test ui check lint clean
+.PHONY: demo test bench ui check lint clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
@@ -21,6 +21,14 @@ demo: $(VENV)/.installed  ## build the sample shop and run the whole lineage on 
 
 test: $(VENV)/.installed  ## the test suite, a process a core: a thread each, lest they wait for one another
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+
+$(VENV)-bench/.installed: fashionrec_assets_tests/benchmarks/others/requirements.txt
+	$(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+bench: $(VENV)/.installed $(VENV)-bench/.installed  ## every benchmark beside its alternative: an idle machine, an hour
+	FASHIONREC_BENCH_PYTHON=$(VENV)-bench/bin/python $(BIN)/python -m fashionrec_assets_tests.benchmarks
 
 ui: $(VENV)/.installed  ## the Dagster UI on http://127.0.0.1:3000
 	$(BIN)/fashionrec ui --home $(HOME_DIR)

@@ -1,0 +1,1 @@
+"""What we are compared with, in an environment of its own (`requirements.txt`): see `serving.py`."""
