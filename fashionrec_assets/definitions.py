@@ -48,7 +48,8 @@ from fashionrec_assets.recommendations.outfits import assets as outfit_assets
 from fashionrec_assets.recommendations.outfits import checks as outfit_checks
 from fashionrec_assets.recommendations.styles import assets as style_assets
 from fashionrec_assets.recommendations.styles import checks as style_checks
-from fashionrec_assets.resources import redaction
+from fashionrec_assets.resources import ray_cluster, redaction
+from fashionrec_assets.resources.compute import compute_of
 from fashionrec_assets.resources.glue import TRAINING_TAG
 from fashionrec_assets.resources.lease import lease_of_run
 from fashionrec_assets.resources.retries import retry_of
@@ -127,9 +128,16 @@ def _executor(settings: AutomationSettings) -> dg.ExecutorDefinition:
     )
 
 
-def build_definitions(settings: Settings | None = None, reporter: Reporter | None = None) -> dg.Definitions:
-    """The definitions for one shop; `settings` default to `Settings.load()`."""
+def build_definitions(
+    settings: Settings | None = None, reporter: Reporter | None = None, ray: Any = None
+) -> dg.Definitions:
+    """The definitions for one shop; `settings` default to `Settings.load()`.
+
+    `ray`: a resource of dagster-ray, such as its `KubeRayCluster`, whose cluster the stages compute on in place of the
+    one that the settings name, where `compute.engine` is ray.
+    """
     chosen = settings or Settings.load()
+    clusters = ray_cluster.resources_of(chosen.compute, ray)
 
     def shop(context: dg.InitResourceContext) -> Iterator[Shop]:
         tags, run_id = ({}, None) if context.run is None else (context.run.tags, context.run.run_id)
@@ -140,6 +148,7 @@ def build_definitions(settings: Settings | None = None, reporter: Reporter | Non
                 rebuild=tags.get(automation.REBUILD_TAG) == "true",
                 retrain=tags.get(automation.RETRAIN_TAG) == "true",
                 retry=retry_of(chosen.automation, context.instance, run_id),
+                compute=compute_of(chosen.compute, ray_cluster.connector(context)),
             )
             yield opened
             opened.close()
@@ -150,7 +159,14 @@ def build_definitions(settings: Settings | None = None, reporter: Reporter | Non
         jobs=automation.JOBS,
         schedules=automation.schedules_of(chosen),
         sensors=automation.sensors_of(chosen),
-        resources={"shop": dg.ResourceDefinition(resource_fn=shop, description="Settings and storage of the shop")},
+        resources={
+            **clusters,
+            "shop": dg.ResourceDefinition(
+                resource_fn=shop,
+                description="Settings and storage of the shop",
+                required_resource_keys=set(clusters),
+            ),
+        },
         executor=_executor(chosen.automation),
     )
 

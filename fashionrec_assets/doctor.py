@@ -46,6 +46,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
         yield _package(package)
     yield _lightgbm()
     yield _accelerator()
+    yield _compute(settings)
     yield Finding("ok", "preset", settings.preset)
     yield _raw(settings)
     yield _text_encoder(settings)
@@ -79,6 +80,25 @@ def _accelerator() -> Finding:
     if torch.cuda.is_available():
         return Finding("ok", "accelerator", torch.cuda.get_device_name())
     return Finding("note", "accelerator", f"CPU, {torch.get_num_threads()} threads", "a GPU shortens training")
+
+
+def _compute(settings: Settings) -> Finding:
+    found = {name: _version(name) for name in ("ray", "dagster-ray")}
+    told = ", ".join(f"{name} {version or 'not installed'}" for name, version in found.items())
+    remedy = "" if all(found.values()) else "pip install 'fashionrec_assets[ray]'"
+    if settings.compute.engine == "local":
+        return Finding("ok", "compute", f"in this process ({told})", remedy)
+    if found["ray"] is None:
+        return Finding("missing", "compute", f"compute.engine is ray: {told}", remedy)
+    where = settings.compute.address or "a cluster of this machine, for each run"
+    return Finding("ok" if found["dagster-ray"] else "note", "compute", f"ray at {where} ({told})", remedy)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _raw(settings: Settings) -> Finding:

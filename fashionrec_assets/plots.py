@@ -8,16 +8,36 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+
+from fashionrec_assets.settings import digest
+from fashionrec_assets.storage.files import write_bytes
 
 
 def line_plot(
-    panels: Mapping[str, Mapping[str, Sequence[float | None]]], *, x_label: str = "epoch", mark: int | None = None
+    panels: Mapping[str, Mapping[str, Sequence[float | None]]],
+    *,
+    x_label: str = "epoch",
+    mark: int | None = None,
+    kept: Path | None = None,
 ) -> bytes:
     """A PNG with one panel per key of `panels`: its named series against 1, 2, 3, …
 
-    A None is a gap. `mark` draws a vertical line at that x in every panel.
+    A None is a gap. `mark` draws a vertical line at that x in every panel. The file `kept` keeps the drawing, which is
+    drawn anew only when it is to show something else.
     """
+    plain = {
+        title: {name: [None if y is None else float(y) for y in values] for name, values in series.items()}
+        for title, series in panels.items()
+    }
+    shown = digest([plain, x_label, mark])
+    if kept is not None:
+        with suppress(OSError):
+            drawn = kept.read_bytes()
+            if shown.encode() in drawn:
+                return drawn
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -39,7 +59,9 @@ def line_plot(
         if axes.get_legend_handles_labels()[0]:
             axes.legend(fontsize=8, frameon=False)
     buffer = io.BytesIO()
-    canvas.print_png(buffer)
+    canvas.print_png(buffer, metadata={"Comment": shown})
+    if kept is not None:
+        write_bytes(kept, buffer.getvalue())
     return buffer.getvalue()
 
 

@@ -254,6 +254,10 @@ class TextSettings(Section):
         default=None, description="sentence-transformers name or local folder; None is the hash-verified MiniLM package"
     )
     encode_batch: int = Field(default=64, ge=1)
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        default="float32",
+        description="of matrix products; bfloat16 is for processors with AMX and for GPUs, float16 for GPUs",
+    )
 
 
 class TokenSettings(Section):
@@ -441,16 +445,29 @@ class TwoTowerSettings(Section):
 
 class IndexSettings(Section):
     flat_up_to: int = Field(default=200_000, ge=1, description="items up to which the exact Flat index is used")
-    hnsw_up_to: int = Field(default=3_000_000, ge=1, description="items up to which HNSW is used; IVF-PQ beyond")
+    hnsw_up_to: int = Field(
+        default=0,
+        ge=0,
+        description="items up to which HNSW is used where Flat is not; beyond, IVF, which builds faster",
+    )
+    memory_limit_mib: float = Field(
+        default=4_096.0, gt=0, description="what an index may take in memory before the vectors are compressed (IVF-PQ)"
+    )
     recall_target: float = Field(
-        default=0.95, gt=0, le=1, description="recall@10 of exact search below which a check fails"
+        default=0.99, gt=0, le=1, description="recall@10 of exact search below which a check fails"
     )
     recall_sample: int = Field(default=500, ge=1, description="queries used to measure that recall")
+    rebuild_share: float = Field(
+        default=0.2,
+        gt=0,
+        le=1,
+        description="an approximate index is built anew once this share of its places is dead or younger than it",
+    )
     build_threads: int = Field(
         default=1, ge=1, description="threads of a build; more than 1 gives up equal bytes with HNSW"
     )
     hnsw_m: int = Field(default=32, ge=2, description="links a node keeps in the HNSW graph")
-    hnsw_ef_construction: int = Field(default=200, ge=8, description="candidates looked at when a node is linked")
+    hnsw_ef_construction: int = Field(default=80, ge=8, description="candidates looked at when a node is linked")
     ivf_train_per_list: int = Field(default=64, ge=1, description="training vectors for each IVF list")
     ivf_refine_factor: int = Field(default=10, ge=1, description="IVF-PQ candidates scored again; tuning may raise it")
 
@@ -476,7 +493,7 @@ class RankingSettings(Section):
         default=4_000, ge=10, description="users it learns from at the most, a seeded sample of each window"
     )
     train_candidates: int = Field(
-        default=200, ge=2, description="candidates of a list in a step of training, drawn anew each epoch"
+        default=128, ge=2, description="candidates of a list in a step of training, drawn anew each epoch"
     )
     folds: int = Field(default=4, ge=2, description="networks, each trained without one part of the users")
     hidden: int = Field(default=64, ge=2)
@@ -706,6 +723,45 @@ class AutomationSettings(Section):
         return self
 
 
+class ComputeSettings(Section):
+    """Where crops, rule-based descriptions, vectors and the two-tower model are computed; never what comes out."""
+
+    engine: Literal["local", "ray"] = Field(
+        default="local",
+        description="this process, or the workers of a Ray cluster (pip install 'fashionrec_assets[ray]')",
+    )
+    address: str | None = Field(
+        default=None,
+        description="`ray`: the cluster to join, host:port, or auto for the one that RAY_ADDRESS or `ray start` names; "
+        "None: one of this machine, for this run, which listens on the loopback interface only",
+    )
+    workers: int | None = Field(
+        default=None, ge=1, description="`ray`: processes at work on a stage; None: as many as the cluster has room for"
+    )
+    cpus_per_worker: float = Field(default=1.0, gt=0, description="`ray`: cores a worker is given, a thread for each")
+    gpus_per_worker: float | None = Field(
+        default=None,
+        ge=0,
+        description="`ray`: GPUs of a worker that runs a neural network; None: one where the cluster has any",
+    )
+    in_flight: int | None = Field(
+        default=None,
+        ge=1,
+        description="`ray`: batches read and not yet written, at the most, which bounds memory; None: two a worker",
+    )
+    object_store_mb: int | None = Field(
+        default=None, ge=80, description="`ray`: shared memory of a cluster started here; None: Ray's own share of it"
+    )
+    worker_memory_mb: int | None = Field(
+        default=None, ge=1, description="`ray`: memory reckoned with when a worker is placed; None: none is"
+    )
+    retries: int = Field(
+        default=3,
+        ge=0,
+        description="`ray`: further attempts at a batch, or at a training, whose worker died; then the stage fails",
+    )
+
+
 class LookbookSettings(Section):
     shoppers: int = Field(
         default=6, ge=1, le=100, description="shoppers whose pages are shown: busy ones, light ones, and a stranger"
@@ -850,6 +906,7 @@ class Settings(BaseSettings):
     lookbook: LookbookSettings = LookbookSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     automation: AutomationSettings = AutomationSettings()
+    compute: ComputeSettings = ComputeSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
 
     @classmethod

@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fashionrec_assets.storage.buckets import BucketStore
 from fashionrec_assets.storage.faults import listening
 
 _SEEN = re.compile(r"draft-\w+|[0-9a-f]{8,}|\d+")
@@ -149,17 +151,23 @@ MEASURED = {"fit_seconds", "score_seconds", "fit_growth_mb", "train_seconds", "r
 
 
 def content(home: Path) -> dict[str, Any]:
-    """Everything a reader of the shop can see: all tables, bucket stores, exports and the weights of current models."""
+    """Everything a reader of the shop can see: all tables, bucket stores, exports and the weights of current models.
+
+    Of a store it is the rows: over how many files they are spread depends on how often a run was interrupted.
+    """
     found: dict[str, Any] = {}
     with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
         for (table,) in connection.execute("SELECT table_name FROM duckdb_tables() ORDER BY 1").fetchall():
             rows = connection.sql(f'SELECT * FROM "{table}"')
             kept = ", ".join(f'"{name}"' for name in rows.columns if name not in MEASURED)
             found[table] = sorted(map(repr, connection.execute(f'SELECT {kept} FROM "{table}"').fetchall()))
-    for folder in ("stores", "exports"):
-        for path in sorted((home / folder).rglob("*.parquet")):
-            rows = pq.read_table(path)
-            found[str(path.relative_to(home))] = rows.select([n for n in rows.column_names if n not in MEASURED])
+    for folder in sorted((home / "stores").iterdir()) if (home / "stores").is_dir() else ():
+        for path in sorted(folder.glob("*.parquet"))[:1]:
+            columns = [column for column in pq.read_schema(path).remove_metadata() if column.name != "item_id"]
+            found[str(folder.relative_to(home))] = BucketStore(folder, 1, pa.schema(columns)).scan()
+    for path in sorted((home / "exports").rglob("*.parquet")):
+        rows = pq.read_table(path)
+        found[str(path.relative_to(home))] = rows.select([n for n in rows.column_names if n not in MEASURED])
     for path in sorted((home / "artifacts").rglob("*.safetensors")):
         found[str(path.relative_to(home))] = path.read_bytes()
     return found

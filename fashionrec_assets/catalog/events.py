@@ -6,6 +6,7 @@ Belongs here: the way from Parquet to arrays. Does not belong here: the arrays' 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import duckdb
 import numpy as np
@@ -15,7 +16,10 @@ from fashionrec_assets.catalog.event_log import EventLog
 from fashionrec_assets.catalog.lines import BEHAVIOURS_SQL
 from fashionrec_assets.catalog.queries import literal, query
 from fashionrec_assets.settings import StorageSettings
+from fashionrec_assets.storage.warehouse import one_row
 from fashionrec_assets.storage.warehouse import scratch as scratch_connection
+
+_BATCH: Final = 1 << 17
 
 
 def load_event_log(
@@ -36,26 +40,42 @@ def load_event_log(
     with scratch_connection(storage, scratch) as connection:
         connection.execute(query("known_items", items=literal(str(items))))
         connection.execute(query("people", users=files["users"], kept="true" if include_bots else "NOT is_bot"))
-        unknown = connection.execute(query("unknown_events", **files)).fetchall()
-        if unknown:
+        log = EventLog(
+            _texts(connection, "SELECT user_id FROM people WHERE user_row IS NOT NULL ORDER BY user_row"),
+            _texts(connection, "SELECT item_id FROM known ORDER BY item_row"),
+            *_columns(connection, interactions),
+        )
+        if len(log) and min(log.users[0], log.items.min()) < 0:
+            unknown = one_row(connection, query("unknown_events", **files))
             raise ValueError(
-                f"interactions hold an event of a user with item {unknown[0][1]!r}, but users or items lack one of "
+                f"interactions hold an event of a user with item {unknown[1]!r}, but users or items lack one of "
                 "them; materialize items, interactions and users again"
             )
-        user_ids = _texts(connection, "SELECT user_id FROM people ORDER BY user_row")
-        item_ids = _texts(connection, "SELECT item_id FROM known ORDER BY item_row")
-        columns = connection.execute(
-            query("event_arrays", interactions=files["interactions"], behaviours=BEHAVIOURS_SQL)
-        ).fetchnumpy()
-    return EventLog(
-        user_ids,
-        item_ids,
-        np.asarray(columns["user_row"], dtype=np.int32),
-        np.asarray(columns["item_row"], dtype=np.int32),
-        np.asarray(columns["seconds"], dtype=np.int64),
-        np.asarray(columns["behaviour"], dtype=np.int8),
-    )
+    return log
+
+
+def _columns(
+    connection: duckdb.DuckDBPyConnection, interactions: Path
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64], NDArray[np.int8]]:
+    """The four columns of an `EventLog`, with -1 for a user or item that is not known.
+
+    They are filled batch by batch: a result as a whole beside its arrays would double the memory.
+    """
+    file = literal(str(interactions))
+    count: int = one_row(connection, f"SELECT count(*) FROM read_parquet({file})")[0]
+    users, items = np.empty(count, np.int32), np.empty(count, np.int32)
+    columns = (users, items, np.empty(count, np.int64), np.empty(count, np.int8))
+    sql = query("event_arrays", interactions=file, behaviours=BEHAVIOURS_SQL)
+    filled = 0
+    for batch in connection.sql(sql).to_arrow_reader(_BATCH):
+        for array, column in zip(columns, batch.columns, strict=True):
+            array[filled : filled + len(column)] = column.fill_null(-1).to_numpy()
+        filled += batch.num_rows
+    for array in columns:
+        # In place: only bots' events are fewer.
+        array.resize(filled, refcheck=False)
+    return columns
 
 
 def _texts(connection: duckdb.DuckDBPyConnection, sql: str) -> NDArray[np.str_]:
-    return np.array([row[0] for row in connection.execute(sql).fetchall()], dtype=np.str_)
+    return np.asarray(connection.execute(sql).fetchnumpy().popitem()[1], dtype=np.str_)

@@ -1,12 +1,15 @@
 """Reads the behaviour log line by line inside DuckDB, so that 100 million rows neither fill the memory nor get lost.
 
-Belongs here: a log file (CSV, gzipped or not, or Parquet) as SQL that yields its records with their line numbers, and
-what can be wrong with one, and the repair of files DuckDB refuses. Does not belong here: duplicates and the
-bookkeeping (`validation.py`), small files (`records.py`).
+Belongs here: a log file (CSV, gzipped or not, or Parquet) as SQL that yields its lines in order, what can be wrong with
+one, and the repair of files DuckDB refuses. Does not belong here: the bookkeeping (`validation.py`), small files
+(`records.py`).
 
 Why by line: DuckDB's CSV reader drops the rows it cannot read, numbers the rest anew, and lets one unclosed quote
 swallow the file's tail. Read as one column, every physical line is one row; splitting it costs less than the scan.
 The price: a record is one line, so a quoted field of the log cannot hold a line break (its lines are refused).
+
+The file is read once, by all threads: what is wrong with a line stands in the same table as the events, in the order of
+the file, so that a row's place there is its line's number.
 """
 
 from __future__ import annotations
@@ -14,11 +17,10 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, TypeVar
 
 import duckdb
 
@@ -45,9 +47,15 @@ MAX_LINE_CHARS: Final = 200_000
 _SPACE: Final = "' ' || chr(9)"
 """SQL of what is trimmed."""
 
+_BLANK: Final = "0"
+_ERASED: Final = "-1"
+"""SQL of the `problem` of lines that are no records, and of the records of users on the suppression list."""
+
 _CHUNK_CHARS: Final = 1 << 24
 _SAMPLE_LINES: Final = 100
 _DELIMITERS: Final = (",", "\t", ";", "|")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -96,7 +104,7 @@ class Log:
     rows: RowsFile
     path: Path
     header: int
-    """Lines above the first record: 0 or 1."""
+    """Lines above the first row that SQL yields: 0 or 1."""
     width: int
     places: Mapping[str, int]
     names: Mapping[str, str]
@@ -110,60 +118,72 @@ class Log:
         return self.path.suffix == ".parquet"
 
     def columns_sql(self, columns: tuple[str, ...]) -> str:
-        """SQL of every record: line, shape (what is wrong with its columns, or null), text, and `columns` as text."""
+        """SQL of every line but those of erased users: shape (what is wrong with its columns, or null), text, and
+        `columns` as text."""
         if not self.suppressed:
             return self._columns_sql(columns)
         return query("erased_rows", records=self._columns_sql(tuple(dict.fromkeys((*columns, "user_id")))))
 
-    def without(self, connection: duckdb.DuckDBPyConnection, erasures: Erasures) -> tuple[Log, int]:
-        """The log without the users of a suppression list, and how many records it left out."""
-        dropped = erasures.find(connection, self._columns_sql(("user_id",)))
-        return (replace(self, suppressed=True), dropped) if dropped else (self, 0)
+    def without(self, connection: duckdb.DuckDBPyConnection, erasures: Erasures) -> Log:
+        """The log without the users of a suppression list."""
+        if not erasures.find(connection, self._columns_sql(("user_id",))):
+            return self
+        connection.execute(query("erased_type"))
+        return replace(self, suppressed=True)
 
     def _columns_sql(self, columns: tuple[str, ...]) -> str:
         if self.is_parquet:
             cells = {column: f"trim({quote(self.names[column])}::VARCHAR)" for column in self.places}
             every = ", ".join(f"{quote(name)}::VARCHAR" for name in self.names.values())
-            head = f"SELECT file_row_number + 1 AS line, NULL::TINYINT AS shape, concat_ws(',', {every}) AS text"
-            tail = f"FROM read_parquet({literal(str(self.path))}, file_row_number = true)"
-            return f"{head}, {self._select(cells, columns)} {tail}"
+            head = f"SELECT NULL::TINYINT AS shape, concat_ws(',', {every}) AS text"
+            return f"{head}, {self._select(cells, columns)} FROM read_parquet({literal(str(self.path))})"
         cells = {column: f"fields[{place + 1}]" for column, place in self.places.items()}
         return query(
             "log_columns",
             columns=self._select(cells, columns),
             lines=self._lines_sql(),
+            space=_SPACE,
+            blank=_BLANK,
             width=str(self.width),
             unbalanced_quote=PROBLEMS["unbalanced_quote"].number,
             missing_columns=PROBLEMS["missing_columns"].number,
             too_many_columns=PROBLEMS["too_many_columns"].number,
         )
 
-    @contextmanager
-    def read(self) -> Generator[None]:
-        """Where the records are read: damage that only then comes to light is a ContractError.
+    def read(self, scratch: Path, act: Callable[[Log], T]) -> T:
+        """What `act` makes of the log; of a copy of it in `scratch`, where DuckDB refuses the file itself.
 
-        The footer of a Parquet file, by which it is opened, says nothing about its pages.
+        A file with undecodable bytes, mixed line ends or over-long lines is repaired so that its good lines read as
+        before and its bad ones can be refused one by one; `act` must be ready to begin anew. Raises ContractError if
+        the file is damaged as a whole: the footer of a Parquet file, by which it is opened, says nothing about its
+        pages.
         """
         try:
-            yield
-        except (duckdb.IOException, duckdb.OutOfMemoryException):
+            return act(self)
+        except duckdb.OutOfMemoryException:
             raise
         except duckdb.Error as error:
-            if not self.is_parquet:
+            if self.is_parquet:
+                if isinstance(error, duckdb.IOException):
+                    raise
+                raise _unreadable(self.path, error) from error
+            # A disk that is full while DuckDB spills to it is an IOException too.
+            refused = duckdb.IOException if self.path.suffix == ".gz" else duckdb.InvalidInputException
+            if not isinstance(error, (duckdb.InvalidInputException, refused)):
                 raise
-            raise ContractError(self.rows.path, f"not a readable Parquet file ({error})", "Export it again.") from error
+        return act(replace(self, path=_repair(self.path, scratch), damaged=True))
 
-    def count_sql(self) -> str:
-        """SQL of the number of records, without parsing them."""
-        if self.is_parquet:
-            return f"SELECT count(*) FROM read_parquet({literal(str(self.path))})"
-        return f"SELECT count(text) FROM ({self._lines_sql()})"
+    def judged_sql(self, seconds: str, earliest: int, latest: int) -> str:
+        """SQL that makes the table `judged` of every line, in order; `seconds`: SQL of the UTC seconds in `ts`.
 
-    def rows_sql(self, seconds: str, earliest: int, latest: int) -> str:
-        """SQL of every record, judged; `seconds`: SQL of the UTC seconds in `ts`. Needs the table `known`."""
+        Whether there is such an item is not asked.
+        """
         return query(
-            "log_rows",
-            columns=self.columns_sql(("user_id", "item_id", "behaviour", "ts")),
+            "log_judged",
+            columns=self._columns_sql(("user_id", "item_id", "behaviour", "ts")),
+            blank=_BLANK,
+            erased=_ERASED,
+            is_erased="try_cast(user_id AS erased_user) IS NOT NULL" if self.suppressed else "false",
             behaviour_cases=" ".join(f"WHEN {literal(name)} THEN {at}" for at, name in enumerate(BEHAVIOURS, 1)),
             seconds=seconds,
             damaged=str(self.damaged).lower(),
@@ -180,15 +200,23 @@ class Log:
             **{name: problem.number for name, problem in PROBLEMS.items()},
         )
 
-    def rejects_sql(self) -> str:
-        """SQL of the refused records in the table `sorted`, in the columns of `tables.REJECTS`."""
+    def accounts_sql(self) -> str:
+        """SQL of the numbers of records in the table `judged`: all, and those of erased users."""
+        return query("log_accounts", blank=_BLANK, erased=_ERASED)
+
+    def rejects_sql(self, *, any_left: bool) -> str:
+        """SQL that makes the table `rejects`, in the columns of `tables.REJECTS`, of what `judged`, `known` and
+        `repeated` say; it looks at them only if there are `any_left` besides the accepted records."""
         names = (None if p.column is None else self.names.get(p.column, p.column) for p in PROBLEMS.values())
         return query(
             "log_rejects",
+            limit="" if any_left else "LIMIT 0",
             file=literal(self.rows.path.name),
+            header=str(self.header),
             columns="[" + ", ".join("NULL" if name is None else literal(name) for name in names) + "]",
             reasons="[" + ", ".join(literal(problem.reason) for problem in PROBLEMS.values()) + "]",
             duplicate=literal(contract.DUPLICATE),
+            unknown_item=PROBLEMS["unknown_item"].number,
             behaviours=BEHAVIOURS_SQL,
             max_value=str(contract.MAX_VALUE_CHARS),
         )
@@ -210,35 +238,18 @@ class Log:
         return ", ".join(f"{found.get(column, 'NULL::VARCHAR')} AS {quote(column)}" for column in columns)
 
 
-def open_log(connection: duckdb.DuckDBPyConnection, rows: RowsFile, scratch: Path) -> tuple[Log, int]:
-    """The log at `rows.path` and its number of records (blank lines are none).
+def open_log(connection: duckdb.DuckDBPyConnection, rows: RowsFile) -> Log:
+    """The log at `rows.path`, of which only the beginning is read.
 
-    A file with undecodable bytes, mixed line ends or over-long lines is copied into `scratch`, repaired so that its
-    good lines read as before and its bad ones can be refused one by one. Raises ContractError if the file is empty,
-    damaged as a whole, or lacks a required column.
+    Raises ContractError if the file is empty, lacks a required column, or is no file of a known kind.
     """
     suffixes = [suffix for suffix in rows.path.suffixes if suffix != ".gz"]
     kind = suffixes[-1].lower() if suffixes else ""
     if kind == ".parquet":
-        log = _open_parquet(connection, rows)
-    elif kind in {".csv", ".tsv", ".txt"}:
-        log = _open_text(rows)
-    else:
-        raise ContractError(rows.path, "expected .csv or .csv.gz or .parquet", "Convert the file.")
-    try:
-        records = _count(connection, log)
-    except (duckdb.InvalidInputException, duckdb.IOException) as error:
-        if log.is_parquet:
-            raise ContractError(rows.path, f"not a readable Parquet file ({error})", "Export it again.") from error
-        log = replace(log, path=_repair(rows.path, scratch), damaged=True)
-        records = _count(connection, log)
-    if records == 0:
-        raise ContractError(rows.path, "no rows", "Export it again.")
-    return log, records
-
-
-def _count(connection: duckdb.DuckDBPyConnection, log: Log) -> int:
-    return int(connection.execute(log.count_sql()).fetchall()[0][0])
+        return _open_parquet(connection, rows)
+    if kind in {".csv", ".tsv", ".txt"}:
+        return _open_text(rows)
+    raise ContractError(rows.path, "expected .csv or .csv.gz or .parquet", "Convert the file.")
 
 
 def _open_parquet(connection: duckdb.DuckDBPyConnection, rows: RowsFile) -> Log:
@@ -247,7 +258,7 @@ def _open_parquet(connection: duckdb.DuckDBPyConnection, rows: RowsFile) -> Log:
     try:
         header = connection.sql("SELECT * FROM read_parquet($path)", params={"path": str(rows.path)}).columns
     except duckdb.Error as error:
-        raise ContractError(rows.path, f"not a readable Parquet file ({error})", "Export it again.") from error
+        raise _unreadable(rows.path, error) from error
     places = rows.locate(list(header))
     return Log(rows, rows.path, 0, len(header), places, {column: header[place] for column, place in places.items()})
 
@@ -290,6 +301,10 @@ def _open_text(rows: RowsFile) -> Log:
         f"the first line has {max(len(fields(sample[0], one)) for one in _DELIMITERS)}",
         "Export these columns in this order, or add a header line.",
     )
+
+
+def _unreadable(path: Path, error: duckdb.Error) -> ContractError:
+    return ContractError(path, f"not a readable Parquet file ({error})", "Export it again.")
 
 
 def _sample(raw: IO[bytes]) -> list[str]:

@@ -86,14 +86,16 @@ def split_summary(
     interactions: Path, users: Path, cuts: SplitCuts, storage: StorageSettings, *, scratch: Path
 ) -> pa.Table:
     """The rows of `tables.SPLITS` from the Parquet files `interactions` and `users`; bots are left out."""
-    windows = ", ".join(
-        f"({number}, {literal(part)}, make_timestamp({low}000000), make_timestamp({high}000000))"
-        for number, part in enumerate(PARTS)
-        for low, high in [cuts.window(part)]
-    )
+    bounds = [(number, part, *map(_moment, cuts.window(part))) for number, part in enumerate(PARTS)]
+    windows = ", ".join(f"({number}, {literal(part)}, {low}, {high})" for number, part, low, high in bounds)
+    part_of_ts = " ".join(f"WHEN ts >= {low} AND ts < {high} THEN {number}" for number, _, low, high in bounds)
     files = {"interactions": literal(str(interactions)), "users": literal(str(users))}
     with scratch_connection(storage, scratch) as connection:
-        return connection.sql(query("splits", windows=windows, **files)).to_arrow_table()
+        return connection.sql(query("splits", windows=windows, part_of_ts=part_of_ts, **files)).to_arrow_table()
+
+
+def _moment(second: int) -> str:
+    return f"make_timestamp({second}000000)"
 
 
 def _day(second: int) -> str:

@@ -23,7 +23,7 @@ import pyarrow as pa
 from fashionrec_assets.catalog import contract
 from fashionrec_assets.catalog.contract import ContractError
 from fashionrec_assets.catalog.erasure import NOBODY, Erasures
-from fashionrec_assets.catalog.lines import BEHAVIOURS_SQL, open_log
+from fashionrec_assets.catalog.lines import BEHAVIOURS_SQL, Log, open_log
 from fashionrec_assets.catalog.photos import PhotoFinding, PhotoStore, default_threads, inspect_photos
 from fashionrec_assets.catalog.queries import copy_to, literal, query
 from fashionrec_assets.catalog.records import Staged, stage_records
@@ -31,6 +31,7 @@ from fashionrec_assets.catalog.sources.base import Source
 from fashionrec_assets.catalog.tables import IMAGE_STATUSES, ITEMS
 from fashionrec_assets.settings import CatalogSettings, StorageSettings
 from fashionrec_assets.storage.tables import quote
+from fashionrec_assets.storage.warehouse import one_row
 from fashionrec_assets.storage.warehouse import scratch as scratch_connection
 
 _LATEST_LAUNCH: Final = "2200-01-01"
@@ -164,23 +165,30 @@ def read_interactions(
     latest = _seconds(catalog.latest_event) if catalog.latest_event else int((now or datetime.now(UTC)).timestamp())
     rows = source.events()
     with scratch_connection(storage, scratch) as connection, TemporaryDirectory(dir=scratch) as copies:
-        log, total = open_log(connection, rows, Path(copies))
-        connection.execute(query("known_items", items=literal(str(items))))
-        with log.read():
-            log, erased = log.without(connection, erasures)
-            judged = log.rows_sql(_seconds_sql("ts"), _seconds(catalog.earliest_event), latest)
-            connection.execute(query("log_sorted", rows=judged))
-        accepted = _one(connection, query("log_accepted"))
-        connection.execute(f"CREATE TEMP TABLE rejects AS {log.rejects_sql()}")
+        connection.execute(query("log_items", items=literal(str(items))))
+
+        def judge(log: Log) -> Log:
+            log = log.without(connection, erasures)
+            connection.execute(log.judged_sql(_seconds_sql("ts"), _seconds(catalog.earliest_event), latest))
+            return log
+
+        log = open_log(connection, rows).read(Path(copies), judge)
+        total, erased = one_row(connection, log.accounts_sql())
+        if total == 0:
+            raise ContractError(rows.path, "no rows", "Export it again.")
+        connection.execute(query("log_sorted"))
+        accepted = _one(connection, "SELECT count(*) FROM sorted")
+        connection.execute(log.rejects_sql(any_left=accepted + erased < total))
         erasures.withhold(connection)
         rejected = _one(connection, "SELECT count(*) FROM rejects")
         conservation = Conservation(rows.path.name, total, accepted, rejected, erased)
         reasons = _reasons(connection)
         if accepted == 0:
             raise _nothing_left(rows.path, reasons)
+        connection.execute("DROP TABLE judged")
         out.mkdir(parents=True, exist_ok=True)
         table, rejects = out / "interactions.parquet", out / "rejects_interactions.parquet"
-        copy_to(connection, query("log_select", behaviours=BEHAVIOURS_SQL), table)
+        copy_to(connection, query("log_select", behaviours=BEHAVIOURS_SQL), table, long=True)
         copy_to(connection, "SELECT * FROM rejects", rejects)
     return Reading(table, rejects, conservation, reasons)
 
@@ -387,11 +395,14 @@ def _with_photos(reading: Reading, photos: Mapping[str, int], findings: Mapping[
 
 def _price_from_log(connection: duckdb.DuckDBPyConnection, source: Source, scratch: Path, erasures: Erasures) -> None:
     with TemporaryDirectory(dir=scratch) as copies:
-        log, _ = open_log(connection, source.events(), Path(copies))
-        with log.read():
-            log, _ = log.without(connection, erasures)
-            if "price" in log.places:
-                connection.execute(query("price_from_log", log=log.columns_sql(("item_id", "price"))))
+        log = open_log(connection, source.events())
+
+        def find_prices(log: Log) -> None:
+            log = log.without(connection, erasures)
+            connection.execute(query("price_from_log", log=log.columns_sql(("item_id", "price"))))
+
+        if "price" in log.places:
+            log.read(Path(copies), find_prices)
 
 
 def _stage_findings(

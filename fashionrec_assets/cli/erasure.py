@@ -84,7 +84,9 @@ def erase_user(settings: Settings, user: str, *, reason: str | None = None, retr
     user, ErasuresDamagedError if the list cannot be read.
     """
     from fashionrec_assets.definitions import open_shop
+    from fashionrec_assets.embeddings.reading import AVATAR_STORE
     from fashionrec_assets.resources.history import HistoryBusyError
+    from fashionrec_assets.storage.buckets import VECTOR_COLUMNS
     from fashionrec_assets.storage.releases import Releases
 
     if not user:
@@ -102,6 +104,8 @@ def erase_user(settings: Settings, user: str, *, reason: str | None = None, retr
     shop = open_shop(settings)
     learned = next(one.models for one in listed.users if one.hash == listed.hash_of(user))
     kept = {name: version for name, version in _models(shop).items() if learned.get(name) == version}
+    # The rows of avatars that were dropped may still lie in a file where nobody reads them.
+    shop.store(AVATAR_STORE, VECTOR_COLUMNS).fold()
     released = Releases.of(settings.home).erase_user(user)
     shop.warehouse.compact()
     _clear_spill(shop.spill)

@@ -6,28 +6,24 @@ garment is found.
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
-import pyarrow as pa
 
 from fashionrec_assets.catalog.photos import PhotoError, PhotoStore, decode_photo
 from fashionrec_assets.crops import album, rates
 from fashionrec_assets.crops.contact_sheet import SheetRow, SheetSection, sectioned_sheet
-from fashionrec_assets.crops.grounding import VERSIONED, Grounder, make_grounder
-from fashionrec_assets.crops.pipeline import GroundedCrop, ground_batch
+from fashionrec_assets.crops.grounding import VERSIONED, make_grounder
 from fashionrec_assets.crops.tables import CROPS, RATES
+from fashionrec_assets.crops.work import CROP_COLUMNS, GroundPhotos, PhotoRow
 from fashionrec_assets.resources.glue import ShopParam, asset_spec, materialized, picture, table_of
-from fashionrec_assets.resources.shop import Made, Shop
+from fashionrec_assets.resources.shop import Shop
 from fashionrec_assets.settings import CropSettings
-from fashionrec_assets.storage.ledger import Stage, batches
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from fashionrec_assets.storage.ledger import Stage
 
 STAGE = Stage(
     "grounded_crops",
@@ -38,10 +34,8 @@ STAGE = Stage(
     settings=tuple(f"crops.{name}" for name in CropSettings.model_fields if name not in VERSIONED),
 )
 
-CROP_COLUMNS = pa.schema([pa.field("jpeg", pa.binary(), nullable=False)])
-
 PHOTOS_AT_ONCE = 32
-"""Decoded photos in memory at a time."""
+"""Photos in memory at a time, and sent to a worker."""
 
 SHEET, PLOT = "contact_sheet.jpg", "box_areas.png"
 
@@ -53,18 +47,13 @@ def grounded_crops(shop: ShopParam) -> dg.MaterializeResult:
         store = shop.store("crops", CROP_COLUMNS)
         grounder = make_grounder(shop.settings.crops)
         plan = run.plan(present=store.keys(), grounder=f"{grounder.name}-{grounder.version}")
-        unreadable: list[str] = []
         if plan.todo or plan.orphaned:
             with shop.warehouse.writer() as connection:
                 rates.begin(connection, [*plan.todo, *plan.orphaned])
 
-        def compute(keys: list[str]) -> Made:
-            made: list[tuple[str, tuple[int, int], GroundedCrop]] = []
-            for some in batches(keys, PHOTOS_AT_ONCE):
-                made += _grounded(shop, grounder, some, unreadable)
-            return _made(made)
-
-        run.by_bucket(plan, store, compute, CROPS)
+        unreadable = run.by_bucket(
+            plan, store, GroundPhotos(shop), lambda keys: _photos(shop, keys), CROPS, portion=PHOTOS_AT_ONCE
+        )
         if _unrecorded(shop):
             with shop.warehouse.writer() as connection:
                 rates.record(connection)
@@ -76,52 +65,20 @@ def grounded_crops(shop: ShopParam) -> dg.MaterializeResult:
         )
 
 
-def _grounded(
-    shop: Shop, grounder: Grounder, keys: Sequence[str], unreadable: list[str]
-) -> list[tuple[str, tuple[int, int], GroundedCrop]]:
-    """(item, (width, height) of its photo, crop) of those of `keys` whose photos can still be read."""
+def _photos(shop: Shop, keys: Sequence[str]) -> list[PhotoRow]:
+    """Those of `keys` whose photos can still be read."""
     with shop.warehouse.reader() as connection:
         rows = connection.execute(
-            f"SELECT item_id, image_ref, product_type, category FROM ({STAGE.rows}) "
+            f"SELECT item_id, product_type, category, image_ref FROM ({STAGE.rows}) "
             "WHERE item_id IN (SELECT unnest(?)) ORDER BY 1",
             [keys],
         ).fetchall()
     photos = PhotoStore(shop.settings.raw, shop.settings.catalog)
-    read: list[tuple[str, str | None, str | None, Image]] = []
-    for item_id, ref, product_type, category in rows:
-        try:
-            photo = decode_photo(photos.read(ref), max_pixels=shop.settings.catalog.max_image_pixels)
-            read.append((item_id, product_type, category, photo))
-        except PhotoError:
-            unreadable.append(item_id)
-    ids, types, categories, images = (list(column) for column in zip(*read, strict=True)) if read else ([], [], [], [])
-    crops = ground_batch(images, types, grounder, shop.settings.crops, categories=categories)
-    return [(item_id, image.size, crop) for item_id, image, crop in zip(ids, images, crops, strict=True)]
-
-
-def _made(crops: list[tuple[str, tuple[int, int], GroundedCrop]]) -> Made:
-    keys = [item_id for item_id, _, _ in crops]
-    table_rows = pa.table(
-        {
-            "item_id": pa.array(keys, pa.string()),
-            **{
-                name: [crop.location.box[at] for _, _, crop in crops]
-                for at, name in enumerate(("x0", "y0", "x1", "y1"))
-            },
-            "photo_width": [size[0] for _, size, _ in crops],
-            "photo_height": [size[1] for _, size, _ in crops],
-            "method": [crop.location.method for _, _, crop in crops],
-            "reason": pa.array([crop.location.reason for _, _, crop in crops], pa.string()),
-            "confidence": pa.array([crop.location.confidence for _, _, crop in crops], pa.float64()),
-            "colours": pa.array(
-                [[{"name": colour.name, "share": colour.share} for colour in crop.colours] for _, _, crop in crops],
-                pa.list_(pa.struct([("name", pa.string()), ("share", pa.float64())])),
-            ),
-        }
-    )
-    jpegs = pa.table({"item_id": pa.array(keys, pa.string()), "jpeg": [crop.jpeg for _, _, crop in crops]})
-    outputs = {item_id: hashlib.sha256(crop.jpeg).hexdigest() for item_id, _, crop in crops}
-    return Made(jpegs, outputs, table_rows)
+    read: list[PhotoRow] = []
+    for item_id, product_type, category, ref in rows:
+        with suppress(PhotoError):
+            read.append(PhotoRow(item_id, product_type, category, photos.read(ref)))
+    return read
 
 
 def _unrecorded(shop: Shop) -> bool:

@@ -6,18 +6,21 @@ how a description is written.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from typing import Any
 
 import dagster as dg
 
-from fashionrec_assets.crops.assets import CROP_COLUMNS
+from fashionrec_assets.crops.work import CROP_COLUMNS
 from fashionrec_assets.descriptions.by_model import LanguageModelProvider
-from fashionrec_assets.descriptions.claims import DescriptionProvider
+from fashionrec_assets.descriptions.claims import DescriptionProvider, ItemText
 from fashionrec_assets.descriptions.desk import TEXTS, Desk, description_rows, item_texts
 from fashionrec_assets.descriptions.providers import make_provider
 from fashionrec_assets.descriptions.tables import DESCRIPTIONS, LLM_BATCHES, LLM_DESCRIPTIONS
+from fashionrec_assets.descriptions.work import Describe
 from fashionrec_assets.resources.glue import ShopParam, asset_spec, materialized, table_of
 from fashionrec_assets.resources.shop import Shop, StageRun
 from fashionrec_assets.settings import digest
@@ -77,17 +80,24 @@ def clarified_descriptions(shop: ShopParam) -> dg.MaterializeResult:
 
 
 def _by_rules(run: StageRun, plan: Plan, provider: DescriptionProvider) -> None:
-    done = 0
-    for keys in batches(list(plan.todo), BATCH):
-        items = item_texts(run.shop.warehouse, STAGE.rows, keys)
-        written = provider.describe_batch(items)
-        outputs = {item.item_id: digest(asdict(made)) for item, made in zip(items, written, strict=True)}
-        with run.commit(plan, outputs) as connection:
-            rows = description_rows([item.item_id for item in items], written, [provider.name] * len(items))
-            upsert_rows(connection, DESCRIPTIONS, rows)
-            delete_keys(connection, LLM_DESCRIPTIONS, "item_id", keys)
-        done += len(keys)
-        run.progress(done, len(plan.todo))
+    done, shop = 0, run.shop
+    portions = list(batches(list(plan.todo), BATCH))
+    items: deque[list[ItemText]] = deque()
+
+    def read(keys: list[str]) -> list[ItemText]:
+        items.append(item_texts(shop.warehouse, STAGE.rows, keys))
+        return items[-1]
+
+    with closing(shop.compute.map(Describe(shop), portions, read)) as computed:
+        for keys, written in zip(portions, computed, strict=True):
+            ids = [item.item_id for item in items.popleft()]
+            outputs = {item_id: digest(asdict(made)) for item_id, made in zip(ids, written, strict=True)}
+            with run.commit(plan, outputs) as connection:
+                rows = description_rows(ids, written, [provider.name] * len(ids))
+                upsert_rows(connection, DESCRIPTIONS, rows)
+                delete_keys(connection, LLM_DESCRIPTIONS, "item_id", keys)
+            done += len(keys)
+            run.progress(done, len(plan.todo))
 
 
 def _crops(shop: Shop, keys: Sequence[str]) -> Mapping[str, bytes]:

@@ -6,19 +6,14 @@ models, training, encoding.
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
-from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
 
-from fashionrec_assets.catalog.photos import PhotoError, PhotoStore, decode_photo
+from fashionrec_assets.catalog.photos import PhotoError, PhotoStore
 from fashionrec_assets.crops.assets import CROP_COLUMNS, PHOTOS_AT_ONCE
 from fashionrec_assets.embeddings.ablation import arms_facts, held_out_items
 from fashionrec_assets.embeddings.encoders import REFERENCE, Encoders
@@ -41,21 +36,26 @@ from fashionrec_assets.embeddings.reading import (
     TEXT_STORE,
     TEXT_TOKEN_STORE,
 )
-from fashionrec_assets.embeddings.token_store import TOKEN_COLUMNS, TokenStates, holdings, token_rows
+from fashionrec_assets.embeddings.token_store import TOKEN_COLUMNS, holdings
+from fashionrec_assets.embeddings.work import (
+    AvatarVectors,
+    CropTokens,
+    CropVectors,
+    Pictures,
+    Texts,
+    TextTokens,
+    TextVectors,
+)
 from fashionrec_assets.plots import line_plot
 from fashionrec_assets.resources.glue import ShopParam, asset_spec, materialized, picture, table_of
-from fashionrec_assets.resources.shop import WHOLE, Made, Shop
+from fashionrec_assets.resources.shop import WHOLE, Shop
 from fashionrec_assets.settings import digest
 from fashionrec_assets.storage import ledger
-from fashionrec_assets.storage.buckets import VECTOR_COLUMNS, BucketStore, vector_rows
-from fashionrec_assets.storage.ledger import Stage, batches
+from fashionrec_assets.storage.buckets import VECTOR_COLUMNS, BucketStore
+from fashionrec_assets.storage.ledger import Stage
 
-DECODED = 256
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from fashionrec_assets.embeddings.clip import ClipEncoder
+CROPS_AT_ONCE = 256
+"""Stored crops in memory at a time, and sent to a worker: a multiple of what a model reads at once."""
 
 ARMS = Stage("clip_arms", "model", version="1", upstream=("clip_model",), settings=("clip", "clip.ablations", "seed"))
 IMAGES = Stage("image_embeddings", "item", version="1", rows="SELECT item_id FROM crops", upstream=("grounded_crops",))
@@ -63,7 +63,7 @@ TEXT_MODEL = Stage("text_model", "model", version="1")
 TEXT_TOKENS = Stage(
     "text_tokens",
     "item",
-    version="1",
+    version="2",
     rows="SELECT item_id, text FROM descriptions",
     reads=("text",),
     settings=("tokens.text_tokens",),
@@ -143,11 +143,9 @@ def clip_arms(shop: ShopParam) -> dg.MaterializeResult:
 def image_embeddings(shop: ShopParam) -> dg.MaterializeResult:
     """One unit vector per crop from the CLIP image tower."""
     with shop.stage(IMAGES) as run:
-        crops, encoders = shop.store("crops", CROP_COLUMNS), Encoders(shop)
         store = shop.store(IMAGE_STORE, VECTOR_COLUMNS)
         plan = run.plan(present=store.keys(), clip=shop.model_id(CLIP.name))
-
-        run.by_bucket(plan, store, lambda keys: encode_bucket(crops, encoders.clip, keys))
+        run.by_bucket(plan, store, CropVectors(shop), lambda keys: _crops(shop, keys), portion=CROPS_AT_ONCE)
         return materialized(run, rows=len(store.keys()))
 
 
@@ -161,12 +159,7 @@ def text_embeddings(shop: ShopParam) -> dg.MaterializeResult:
         model = run.plan_whole_of(TEXT_MODEL, encoders.text_id)
         with run.commit(model, dict.fromkeys(model.todo, digest(encoders.text_id)[:16])):
             pass
-
-        def compute(keys: list[str]) -> Made:
-            described, texts = _described(shop, keys)
-            return _made(described, encoders.sentences.encode(texts))
-
-        run.by_bucket(plan, store, compute)
+        run.by_bucket(plan, store, TextVectors(shop), lambda keys: _described(shop, keys))
         return materialized(run, rows=len(store.keys()), encoder=encoders.text_id)
 
 
@@ -178,12 +171,7 @@ def text_tokens(shop: ShopParam) -> dg.MaterializeResult:
     with shop.stage(TEXT_TOKENS) as run:
         encoders, store = Encoders(shop), shop.store(TEXT_TOKEN_STORE, TOKEN_COLUMNS)
         plan = run.plan(present=store.keys(), encoder=encoders.text_tokens_id)
-
-        def compute(keys: list[str]) -> Made:
-            described, texts = _described(shop, keys)
-            return _made_of_tokens(described, encoders.text_tokens.encode(texts))
-
-        run.by_bucket(plan, store, compute)
+        run.by_bucket(plan, store, TextTokens(shop), lambda keys: _described(shop, keys))
         return materialized(run, model=encoders.text_tokens_id, **_tokens_shown(store))
 
 
@@ -193,16 +181,9 @@ def text_tokens(shop: ShopParam) -> dg.MaterializeResult:
 def image_tokens(shop: ShopParam) -> dg.MaterializeResult:
     """The states of the patches of each crop after the last block of the CLIP image tower."""
     with shop.stage(IMAGE_TOKENS) as run:
-        crops, encoders = shop.store("crops", CROP_COLUMNS), Encoders(shop)
-        store = shop.store(IMAGE_TOKEN_STORE, TOKEN_COLUMNS)
+        encoders, store = Encoders(shop), shop.store(IMAGE_TOKEN_STORE, TOKEN_COLUMNS)
         plan = run.plan(present=store.keys(), encoder=encoders.patches_id)
-
-        def compute(keys: list[str]) -> Made:
-            table = crops.take(keys)
-            parts = [encoders.encode_patches(images) for images in _decoded(table)]
-            return _made_of_tokens(table.column("item_id").to_pylist(), TokenStates.joined(parts))
-
-        run.by_bucket(plan, store, compute)
+        run.by_bucket(plan, store, CropTokens(shop), lambda keys: _crops(shop, keys), portion=CROPS_AT_ONCE)
         return materialized(run, model=encoders.patches_id, **_tokens_shown(store))
 
 
@@ -210,77 +191,42 @@ def image_tokens(shop: ShopParam) -> dg.MaterializeResult:
 def avatar_vectors(shop: ShopParam) -> dg.MaterializeResult:
     """One unit vector per user with a usable avatar, from the CLIP image tower; nothing where users have none."""
     with shop.stage(AVATARS) as run:
-        encoders, store = Encoders(shop), shop.store(AVATAR_STORE, VECTOR_COLUMNS)
+        store = shop.store(AVATAR_STORE, VECTOR_COLUMNS)
         plan = run.plan(present=store.keys(), clip=shop.model_id(CLIP.name))
-        unreadable: list[str] = []
-
-        def compute(keys: list[str]) -> Made:
-            users: list[str] = []
-            vectors: list[NDArray[np.float32]] = []
-            for some in batches(keys, PHOTOS_AT_ONCE):
-                readable, photos = _avatars(shop, some, unreadable)
-                users += readable
-                vectors.append(encoders.clip.encode_images(photos))
-            return _made(users, np.concatenate(vectors))
-
-        run.by_bucket(plan, store, compute)
+        unreadable = run.by_bucket(
+            plan, store, AvatarVectors(shop), lambda keys: _avatars(shop, keys), portion=PHOTOS_AT_ONCE
+        )
         return materialized(run, rows=len(store.keys()), unreadable_since_validation=len(unreadable) or None)
 
 
-def encode_bucket(crops: BucketStore, encoder: ClipEncoder, keys: list[str]) -> Made:
-    """The image vectors of `keys`, read from the store of crops."""
-    table = crops.take(keys)
-    vectors = [encoder.encode_images(images) for images in _decoded(table)]
-    return _made(table.column("item_id").to_pylist(), np.concatenate(vectors) if vectors else [])
+def _crops(shop: Shop, keys: list[str]) -> Pictures:
+    """The stored crops of `keys`."""
+    table = shop.store("crops", CROP_COLUMNS).take(keys)
+    return Pictures(table.column("item_id").to_pylist(), table.column("jpeg").to_pylist())
 
 
-def _decoded(crops: pa.Table) -> Iterator[list[Image]]:
-    """The pictures of rows of the store of crops, in order: of a large shop's bucket only a portion at a time."""
-    from PIL import Image
-
-    for start in range(0, len(crops), DECODED):
-        jpegs = crops.column("jpeg").slice(start, DECODED).to_pylist()
-        yield [Image.open(io.BytesIO(jpeg), formats=("JPEG",)).convert("RGB") for jpeg in jpegs]
-
-
-def _described(shop: Shop, keys: list[str]) -> tuple[list[str], list[str]]:
+def _described(shop: Shop, keys: list[str]) -> Texts:
     """Those of `keys` that have a description, sorted, and their descriptions."""
     with shop.warehouse.reader() as connection:
         rows = connection.execute(
             "SELECT item_id, text FROM descriptions WHERE item_id IN (SELECT unnest(?)) ORDER BY 1", [keys]
         ).fetchall()
-    return [row[0] for row in rows], [row[1] for row in rows]
+    return Texts([row[0] for row in rows], [row[1] for row in rows])
 
 
-def _avatars(shop: Shop, keys: list[str], unreadable: list[str]) -> tuple[list[str], list[Image]]:
-    """Those of `keys` whose avatars can still be read, and their avatars; the others are added to `unreadable`."""
+def _avatars(shop: Shop, keys: list[str]) -> Pictures:
+    """Those of `keys` whose avatars can still be read, and their avatars."""
     with shop.warehouse.reader() as connection:
         rows = connection.execute(
-            f"SELECT user_id, avatar_ref FROM ({AVATARS.rows}) WHERE user_id IN (SELECT unnest(?)) ORDER BY 1", [keys]
+            f"SELECT user_id, avatar_ref FROM ({AVATARS.rows}) WHERE user_id IN (SELECT unnest(?)) ORDER BY user_id",
+            [keys],
         ).fetchall()
-    photos = PhotoStore(shop.settings.raw, shop.settings.catalog)
-    users: list[str] = []
-    images: list[Image] = []
+    photos, found = PhotoStore(shop.settings.raw, shop.settings.catalog), Pictures([], [])
     for user_id, ref in rows:
-        try:
-            images.append(decode_photo(photos.read(ref), max_pixels=shop.settings.catalog.max_image_pixels))
-            users.append(user_id)
-        except PhotoError:
-            unreadable.append(user_id)
-    return users, images
-
-
-def _made(keys: list[str], vectors: Any) -> Made:
-    outputs = {key: hashlib.sha256(vector.tobytes()).hexdigest() for key, vector in zip(keys, vectors, strict=True)}
-    return Made(vector_rows(keys, vectors), outputs)
-
-
-def _made_of_tokens(keys: list[str], found: TokenStates) -> Made:
-    outputs = {
-        key: hashlib.sha256(repr(states.shape).encode() + states.tobytes()).hexdigest()
-        for key, states in zip(keys, found.rows(), strict=True)
-    }
-    return Made(token_rows(keys, found), outputs)
+        with suppress(PhotoError):
+            found.files.append(photos.read(ref))
+            found.keys.append(user_id)
+    return found
 
 
 def _tokens_shown(store: BucketStore) -> dict[str, Any]:
@@ -318,6 +264,7 @@ def _clip_shown(shop: Shop) -> dict[str, Any]:
             },
         },
         mark=report["best_epoch"],
+        kept=shop.home / "cache" / "clip_model.png",
     )
     return {
         "model": shop.settings.clip.model or "compact CLIP",

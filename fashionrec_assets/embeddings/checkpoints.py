@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fashionrec_assets.storage.files import write_bytes
+from fashionrec_assets.storage.files import draft_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,12 +37,20 @@ class Checkpoint:
         """Write the state; a kill leaves this one or the one before. `facts` is JSON."""
         if self._path is None:
             return
-        from safetensors.torch import save
+        from safetensors.torch import save_file
 
-        # Clones: safetensors refuses tensors that share memory.
-        kept = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+        kept: dict[str, Tensor] = {}
+        places: set[int] = set()
+        for name, value in tensors.items():
+            found = value.detach().cpu().contiguous()
+            # safetensors refuses tensors that share memory.
+            kept[name] = found.clone() if found.untyped_storage().data_ptr() in places else found
+            places.add(kept[name].untyped_storage().data_ptr())
         said = json.dumps({"fingerprint": self._fingerprint, **facts})
-        write_bytes(self._path, save(kept, {FACTS: said}), durable=True)
+        with draft_of(self._path) as draft:
+            save_file(kept, draft, {FACTS: said})
+            with draft.open("rb") as written:
+                os.fsync(written.fileno())
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """What `save` wrote last for this fingerprint, or None; a damaged file is as good as none."""
@@ -86,8 +95,13 @@ def optimiser_tensors(optimiser: Optimizer) -> dict[str, Tensor]:
 
 def restore_optimiser(optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Put back what `optimiser_tensors` took out of an optimiser over the same parameters."""
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         number, _, name = key.partition(".")
+        parameter = parameters[int(number)]
+        # A fused optimiser reads a moment as it lies in memory, which has to be as its parameter does.
+        if value.shape == parameter.shape:
+            value = parameter.detach().clone().copy_(value)
         state.setdefault(int(number), {})[name] = value
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})

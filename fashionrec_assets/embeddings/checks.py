@@ -76,27 +76,25 @@ def finite_states_check(asset: str, store: str) -> dg.AssetChecksDefinition:
 
 
 def by_file(store: BucketStore, notes: Path, judge: Callable[[pa.Table], list[int]]) -> list[list[int]]:
-    """What `judge` says of each file of `store` that has rows; of a file that is still the one noted in `notes`, by
-    inode, size and modification time, what it said then."""
-    known: dict[str, list[int]] = {}
+    """What `judge` says of each bucket of `store` that has rows; of one whose files are still those noted in `notes`,
+    by inode, size and modification time, what it said then."""
+    known: dict[str, list[list[int]]] = {}
     # It only saves reading: damaged notes are as good as none.
     with suppress(OSError, ValueError, TypeError):
         known = dict(json.loads(notes.read_text("utf-8")))
-    now: dict[str, list[int]] = {}
+    now: dict[str, list[list[int]]] = {}
     for bucket in range(store.buckets):
-        path = store.path(bucket)
-        if not path.exists():
+        name, stamp = store.path(bucket).name, store.stamp(bucket)
+        if not stamp:
             continue
-        status = path.stat()
-        stamp = [status.st_ino, status.st_size, status.st_mtime_ns]
-        before = known.get(path.name, [])
-        if before[: len(stamp)] == stamp:
-            now[path.name] = before
+        before = known.get(name, [])
+        if before[:1] == [stamp]:
+            now[name] = before
         elif len(table := store.read(bucket)):
-            now[path.name] = stamp + judge(table)
+            now[name] = [stamp, judge(table)]
     if now != known:
         write_text(notes, json.dumps(now))
-    return [numbers[3:] for numbers in now.values()]
+    return [said for _, said in now.values()]
 
 
 def _vectors_in(table: pa.Table) -> list[int]:

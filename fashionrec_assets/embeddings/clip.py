@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fashionrec_assets.embeddings.images import prepare_images
+from fashionrec_assets.embeddings.decoding import Picture, prepared
+from fashionrec_assets.embeddings.images import Preparation, fitted
 from fashionrec_assets.embeddings.sentences import SentenceEncoder, no_progress
 from fashionrec_assets.embeddings.token_encoders import averaged_patches
 from fashionrec_assets.embeddings.token_store import TokenStates
 from fashionrec_assets.embeddings.words import WordWeights
-from fashionrec_assets.resources.models import ModelUnavailableError, best_device, folder_digest
+from fashionrec_assets.resources.models import ModelUnavailableError, best_device, folder_digest, moved
 from fashionrec_assets.storage.files import file_digest
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ class ClipEncoder:
         self._words: WordWeights | None = None
         self._sentences = sentences
         self._tokenize: Callable[[list[str]], Any] | None = None
-        self._prepare: Callable[[Sequence[Image]], Any]
+        self._preparation: Preparation
         folder = Path(model)
         if folder.is_dir() and not (folder / OPEN_CLIP_CONFIG).is_file():
             self._load_compact(folder)
@@ -164,15 +165,12 @@ class ClipEncoder:
 
     def _load_compact(self, folder: Path) -> None:
         from fashionrec_assets.embeddings import compact_clip
-        from fashionrec_assets.embeddings.clip_data import Normaliser
 
         if not compact_clip.is_compact(folder):
             raise ModelUnavailableError(
                 f"{folder} holds neither a model of this project nor an {OPEN_CLIP_CONFIG}: set clip.model to another "
                 "folder, or leave it out to train on this catalog"
             )
-        import torch
-
         self._model, config = compact_clip.load(folder)
         wanted = config["model_cfg"]["text_cfg"]["locked_model"]
         if self._sentences is not None and self._sentences.model_id != wanted:
@@ -181,8 +179,9 @@ class ClipEncoder:
                 f"{self._sentences.model_id}: restore text.model, or train the CLIP model again"
             )
         height, width = config["preprocess_cfg"]["size"]
-        normalise = Normaliser(config["preprocess_cfg"], torch.device("cpu"))
-        self._prepare = lambda images: normalise(torch.from_numpy(prepare_images(images, height, width)))
+        self._preparation = Preparation.of_bytes(
+            lambda image: fitted(image, height, width), config["preprocess_cfg"], self._device
+        )
         self._words = WordWeights(config["model_cfg"]["text_cfg"]["words"])
         self._dim = int(config["model_cfg"]["embed_dim"])
         self.model_id = f"compact:{config['fingerprint']}"
@@ -190,8 +189,7 @@ class ClipEncoder:
     def _load_open_clip(self, name: str, pretrained: str | None) -> None:
         loaded = load_open_clip(name, pretrained)
         self._model, self._tokenize, self.model_id = loaded.model, loaded.tokenize, loaded.model_id
-        preprocess = loaded.preprocess
-        self._prepare = lambda images: _stacked([preprocess(image.convert("RGB")) for image in images])
+        self._preparation = Preparation.of_open_clip(loaded.preprocess, self._device)
         self._dim = int(self._text_dim())
 
     def _text_dim(self) -> int:
@@ -206,42 +204,44 @@ class ClipEncoder:
         """Length of a vector."""
         return self._dim
 
-    def _autocast(self) -> AbstractContextManager[object]:
-        from fashionrec_assets.embeddings.precision import autocast
-
-        return autocast(self._device, self._precision)
-
-    def encode_images(
-        self, images: Sequence[Image], *, progress: Callable[[int, int], None] = no_progress
-    ) -> NDArray[np.float32]:
-        """Unit vectors of crops, (n, dim), in order."""
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
         import torch
 
+        from fashionrec_assets.embeddings.precision import autocast
+
+        with torch.inference_mode(), autocast(self._device, self._precision):
+            yield
+
+    def _batches(self, pictures: Sequence[Picture]) -> Iterator[tuple[slice, Any]]:
+        """What the image tower reads of `pictures`, in batches, each with its place; made ready ahead, in threads."""
+        for place, rows in prepared(pictures, self._preparation.one, self._batch_size):
+            yield place, self._preparation.together(rows)
+
+    def encode_images(
+        self, images: Sequence[Picture], *, progress: Callable[[int, int], None] = no_progress
+    ) -> NDArray[np.float32]:
+        """Unit vectors of crops (images, or the JPEG bytes that the crop stage stored), (n, dim), in order."""
         result = np.zeros((len(images), self._dim), dtype=np.float32)
-        with torch.inference_mode(), self._autocast():
-            for start in range(0, len(images), self._batch_size):
-                batch = self._prepare(images[start : start + self._batch_size]).to(self._device)
-                vectors = self._model.encode_image(batch, normalize=True)
-                result[start : start + len(batch)] = vectors.float().cpu().numpy()
-                progress(min(start + self._batch_size, len(images)), len(images))
+        with self._computing():
+            for place, batch in self._batches(images):
+                result[place] = self._model.encode_image(batch, normalize=True).float().cpu().numpy()
+                progress(place.stop, len(images))
         return result
 
-    def encode_patches(self, images: Sequence[Image], side: int) -> TokenStates:
+    def encode_patches(self, images: Sequence[Picture], side: int) -> TokenStates:
         """States of the patches of crops, in order, before they become one vector: of a ViT those after its last block
         and norm, without CLS; of a convolutional tower its last feature map. A grid of more than `side` rows or columns
         is averaged down to `side`.
 
         ModelUnavailableError if the image tower gives no such states.
         """
-        import torch
-
         visual = self._model.visual
         # Where open_clip pools by attention before its last norm, that norm has the width of the pool.
         normalised = getattr(visual, "attn_pool", None) is None
         parts: list[TokenStates] = []
-        with torch.inference_mode(), self._autocast():
-            for start in range(0, len(images), self._batch_size):
-                batch = self._prepare(images[start : start + self._batch_size]).to(self._device)
+        with self._computing():
+            for _, batch in self._batches(images):
                 try:
                     found = visual.forward_intermediates(
                         batch, indices=1, normalize_intermediates=normalised, intermediates_only=True
@@ -261,16 +261,14 @@ class ClipEncoder:
 
         ModelUnavailableError if this is a compact model and no sentence encoder was given.
         """
-        import torch
-
         if self._tokenize is None:
             if self._sentences is None:
                 raise ModelUnavailableError("a compact CLIP model reads sentence vectors: pass its sentence encoder")
             return self.project_sentences(texts, self._sentences.encode(texts, progress=progress))
         result = np.zeros((len(texts), self._dim), dtype=np.float32)
-        with torch.inference_mode(), self._autocast():
+        with self._computing():
             for start in range(0, len(texts), self._batch_size):
-                tokens = self._tokenize(list(texts[start : start + self._batch_size])).to(self._device)
+                tokens = moved(self._tokenize(list(texts[start : start + self._batch_size])), self._device)
                 vectors = self._model.encode_text(tokens, normalize=True)
                 result[start : start + len(tokens)] = vectors.float().cpu().numpy()
                 progress(min(start + self._batch_size, len(texts)), len(texts))
@@ -283,19 +281,13 @@ class ClipEncoder:
         if self._words is None:
             raise ValueError("only a compact model reads sentence vectors")
         result = np.zeros((len(texts), self._dim), dtype=np.float32)
-        with torch.inference_mode(), self._autocast():
+        with self._computing():
             for start in range(0, len(texts), PROJECTED):
                 part = slice(start, start + PROJECTED)
                 rows = np.concatenate([np.asarray(vectors[part], dtype=np.float32), self._words(texts[part])], axis=1)
-                found = self._model.encode_text(torch.from_numpy(rows).to(self._device), normalize=True)
+                found = self._model.encode_text(moved(torch.from_numpy(rows), self._device), normalize=True)
                 result[part] = found.float().cpu().numpy()
         return result
-
-
-def _stacked(tensors: Sequence[Any]) -> Any:
-    import torch
-
-    return torch.stack(list(tensors))
 
 
 def _state_digest(model: Any) -> str:

@@ -86,7 +86,7 @@ class Normaliser:
         self._std = torch.tensor(preprocess["std"], device=device).view(1, 3, 1, 1)
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        return (pixels.permute(0, 3, 1, 2).float() / 255.0 - self._mean) / self._std
+        return pixels.permute(0, 3, 1, 2).float().div_(255.0).sub_(self._mean).div_(self._std)
 
 
 def augment(pixels: Tensor, generator: Generator) -> Tensor:

@@ -40,6 +40,8 @@ CURVE = "curve.json"
 WARM_UP = 0.1
 SHORTEST_EPOCH = 16
 HIGHEST_SCALE = math.log(100.0)
+CHECKPOINT_SECONDS = 20.0
+"""Between two checkpoints: writing one takes as long as a tenth of an epoch on a small catalog."""
 
 
 @dataclass(frozen=True)
@@ -99,10 +101,11 @@ def train(
     """Train, and write the model, `split.json` and `curve.json` into `folder`.
 
     On a processor the weights depend only on the arguments and the number of torch threads, unless `max_train_seconds`
-    cuts the run short; a run that was killed goes on from `checkpoint` to the same weights, and it is for the caller to
-    clear that once they are safe. `progress` counts epochs. Rows of the test part are not looked at, if `pairs` has
-    any. ValueError if the training rows carry fewer than two different texts, for there is nothing to tell apart, and
-    if the loss is no longer a number.
+    cuts the run short. A run that was killed goes on to the same weights from `checkpoint`, which is written at the end
+    of an epoch, once in `CHECKPOINT_SECONDS` at the most, and of the last; it is for the caller to clear that once they
+    are safe. `progress` counts epochs. Rows of the test part are not looked at, if `pairs` has any. ValueError if the
+    training rows carry fewer than two different texts, for there is nothing to tell apart, and if the loss is no longer
+    a number.
     """
     import torch
 
@@ -150,12 +153,13 @@ class _Run:
         # A small catalog is cut into sixteen steps an epoch at the least: fewer updates do not train anything.
         self.batch = min(settings.batch_size, max(2, len(self.train_rows) // SHORTEST_EPOCH))
         self.steps = max(1, len(self.train_rows) // self.batch) * epochs
-        self.optimiser = torch.optim.AdamW(trainee.groups)
+        self.optimiser = torch.optim.AdamW(trainee.groups, fused=True)
         self.generator = torch.Generator()
         self.curve: list[EpochRecord] = []
         self.best_score, self.best_epoch = (-math.inf, 0.0), 0
         self.best_state: dict[str, Tensor] = {}
         self.step, self.seconds, self.stopped = 0, 0.0, ""
+        self.saved = time.monotonic()
 
     def one_epoch(self) -> None:
         """Train for an epoch, judge it, and decide whether it was the last."""
@@ -246,8 +250,11 @@ class _Run:
             self.best_state = {name: value.detach().clone() for name, value in model.state_dict().items()}
 
     def save(self, checkpoint: Checkpoint) -> None:
+        """Write the state, if the last one is old enough or nothing more is to come."""
         import torch
 
+        if not self.stopped and time.monotonic() - self.saved < CHECKPOINT_SECONDS:
+            return
         tensors = {
             **prefixed("model.", self.trainee.model.state_dict()),
             **prefixed("best.", self.best_state),
@@ -266,6 +273,7 @@ class _Run:
             "stopped": self.stopped,
         }
         checkpoint.save(tensors, facts)
+        self.saved = time.monotonic()
 
     def restore(self, checkpoint: Checkpoint) -> None:
         import torch

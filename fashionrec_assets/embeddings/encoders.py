@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from fashionrec_assets.resources.models import ModelUnavailableError, folder_digest
+from fashionrec_assets.resources.models import ModelUnavailableError, best_device, folder_digest
 from fashionrec_assets.resources.shop import Shop
 from fashionrec_assets.storage.files import file_digest
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from fashionrec_assets.embeddings.clip import ClipEncoder
+    from fashionrec_assets.embeddings.decoding import Picture
     from fashionrec_assets.embeddings.sentences import SentenceEncoder
     from fashionrec_assets.embeddings.token_encoders import PatchEncoder, TextTokenEncoder
     from fashionrec_assets.embeddings.token_store import TokenStates
@@ -41,7 +40,8 @@ class Encoders:
         """The sentence encoder's id; the packaged one's is known without loading it."""
         from fashionrec_assets.embeddings.sentences import packaged_model_id
 
-        return packaged_model_id() if self._shop.settings.text.model is None else self.sentences.model_id
+        settings = self._shop.settings.text
+        return packaged_model_id(settings.precision) if settings.model is None else self.sentences.model_id
 
     @property
     def original_id(self) -> str:
@@ -57,8 +57,14 @@ class Encoders:
         from fashionrec_assets.embeddings.sentences import SentenceEncoder
 
         if self._shop not in _SENTENCES:
-            settings = self._shop.settings.text
-            _SENTENCES[self._shop] = SentenceEncoder(settings.model, batch_size=settings.encode_batch)
+            settings, tokens = self._shop.settings.text, self._shop.settings.tokens
+            _SENTENCES[self._shop] = SentenceEncoder(
+                settings.model,
+                batch_size=settings.encode_batch,
+                device=best_device(),
+                precision=settings.precision,
+                tokens=tokens.text_tokens if tokens.text_model is None else None,
+            )
         return _SENTENCES[self._shop]
 
     @cached_property
@@ -89,8 +95,10 @@ class Encoders:
         model = self._shop.settings.tokens.image_model
         return self._shop.model_id("clip_model") if model is None else folder_id(model) or self._vit.model_id
 
-    def encode_patches(self, images: Sequence[Image]) -> TokenStates:
-        """States of the patches of crops: of `tokens.image_model`, else of the CLIP image tower in force."""
+    def encode_patches(self, images: Sequence[Picture]) -> TokenStates:
+        """States of the patches of crops, images or stored JPEG bytes: of `tokens.image_model`, else of the image tower
+        of the CLIP model in force.
+        """
         settings = self._shop.settings.tokens
         if settings.image_model is None:
             return self.clip.encode_patches(images, settings.image_side)

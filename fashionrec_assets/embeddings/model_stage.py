@@ -37,7 +37,7 @@ TEXTS = Stage("text_embeddings", "item", version="1", rows="SELECT item_id, text
 CLIP = Stage(
     "clip_model",
     "model",
-    version="3",
+    version="4",
     upstream=("grounded_crops", "clarified_descriptions", "text_embeddings"),
     settings=("clip", "seed"),
 )

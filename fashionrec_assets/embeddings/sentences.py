@@ -9,16 +9,18 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fashionrec_assets.resources.models import ModelUnavailableError, folder_digest
-from fashionrec_assets.storage.files import file_digest
+from fashionrec_assets.embeddings.token_store import averaged_text
+from fashionrec_assets.resources.models import ModelUnavailableError, Precision, folder_digest
+from fashionrec_assets.storage.files import file_digest, stamp
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -50,7 +52,7 @@ def packaged_model() -> Path:
     weights = [Path(str(file.locate())) for file in distribution.files or [] if file.name == "model.safetensors"]
     if len(weights) != 1 or not weights[0].is_file():
         raise ModelUnavailableError(f"{PACKAGE} is installed without its model.safetensors: reinstall it")
-    found = file_digest(weights[0])
+    found = _digest(weights[0], *stamp(weights[0]))
     if found != PACKAGE_SHA256:
         raise ModelUnavailableError(
             f"refusing the weights inside {PACKAGE}: their sha256 is {found}, but all-MiniLM-L6-v2 has "
@@ -59,14 +61,28 @@ def packaged_model() -> Path:
     return weights[0].parent
 
 
-def packaged_model_id() -> str:
+@lru_cache(maxsize=4)
+def _digest(path: Path, size: int, mtime_ns: int) -> str:
+    """`file_digest`, once in a process for a file that stays the same: every stage asks for the id of the weights."""
+    del size, mtime_ns
+    return file_digest(path)
+
+
+def packaged_model_id(precision: Precision = "float32") -> str:
     """The id of the packaged encoder, without loading it. Raises as `packaged_model`."""
     packaged_model()
-    return f"all-MiniLM-L6-v2@{PACKAGE_SHA256[:16]}"
+    return f"all-MiniLM-L6-v2@{PACKAGE_SHA256[:16]}{_marked(precision)}"
+
+
+def _marked(precision: Precision) -> str:
+    """What an id says of a precision: vectors of another one are not the same vectors."""
+    return "" if precision == "float32" else f"/{precision}"
 
 
 MOST_REMEMBERED = 50_000
 """Vectors an encoder keeps in memory: about 80 MB of MiniLM's."""
+MOST_STATES = 4_000
+"""Texts whose token states it keeps: as much again, of MiniLM's, with 24 tokens a text."""
 
 
 class SentenceEncoder:
@@ -75,10 +91,21 @@ class SentenceEncoder:
     `model` is None (the verified package), a local folder, or a name on the Hugging Face hub; only a name ever reaches
     the network. `model_id` names the weights, for fingerprints: a folder counts by its content, not by its path.
     Vectors of a row do not depend on the other rows beyond float noise (about 1e-6): padding is masked, but the order
-    of additions follows the batch's shape.
+    of additions follows the batch's shape. `precision` is that of the matrix products; vectors are float32 in any case.
+
+    With `tokens`, what a text's pass through the transformer gives besides its vector is remembered for `states`: the
+    states of its tokens, averaged down to that many.
     """
 
-    def __init__(self, model: str | None = None, *, batch_size: int = 64, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        batch_size: int = 64,
+        device: str = "cpu",
+        precision: Precision = "float32",
+        tokens: int | None = None,
+    ) -> None:
         from sentence_transformers import SentenceTransformer
 
         with _quiet():
@@ -104,7 +131,11 @@ class SentenceEncoder:
                 self._model = _from_hub(model, device)
                 self.model_id = f"{model}@{weights_digest(self._model)[:16]}"
         self._model.eval()
-        self._batch_size = batch_size
+        self.model_id += _marked(precision)
+        self._batch_size, self._precision = batch_size, precision
+        # A prompt would be among the tokens.
+        self.tokens = tokens if self._model.default_prompt_name is None else None
+        self._states: dict[str, NDArray[np.float16]] = {}
         self._known: dict[str, NDArray[np.float32]] = {}
         self._dim = int(np.asarray(self._model.encode("a", show_progress_bar=False)).shape[-1])
 
@@ -140,29 +171,84 @@ class SentenceEncoder:
 
         The last vectors are remembered: several models of one run read the same texts.
         """
-        unique = sorted(set(texts) - self._known.keys(), key=lambda text: (-len(text), text))
         rows = {text: self._known[text] for text in set(texts) & self._known.keys()}
-        for start in range(0, len(unique), self._batch_size):
-            batch = unique[start : start + self._batch_size]
-            vectors = self._model.encode(
-                batch, batch_size=len(batch), convert_to_numpy=True, normalize_embeddings=True, show_progress_bar=False
-            )
-            rows.update(zip(batch, np.asarray(vectors, dtype=np.float32), strict=True))
-            progress(min(start + self._batch_size, len(unique)), len(unique))
-        self._remember(rows)
+        for batch, vectors, _ in self._passes(set(texts) - self._known.keys(), progress):
+            rows.update(zip(batch, vectors, strict=True))
         result = np.zeros((len(texts), self.dim), dtype=np.float32)
         for number, text in enumerate(texts):
             result[number] = rows[text]
         return result
 
+    def states(self, texts: Sequence[str]) -> list[NDArray[np.float16]]:
+        """For each of `texts` the states of its tokens, (at most `tokens`, d); those of the last texts are remembered.
+
+        ModelUnavailableError if the encoder is no transformer; ValueError if it was not given `tokens`.
+        """
+        if self.tokens is None:
+            raise ValueError("the encoder keeps no states of tokens: give it `tokens`")
+        rows = {text: self._states[text] for text in set(texts) & self._states.keys()}
+        for batch, _, states in self._passes(set(texts) - self._states.keys(), no_progress):
+            if len(states) != len(batch):
+                raise ModelUnavailableError(
+                    f"the sentence encoder {self.model_id} gives no states of tokens: set tokens.text_model to a "
+                    "BERT-like model"
+                )
+            rows.update(zip(batch, states, strict=True))
+        return [rows[text] for text in texts]
+
+    def _passes(
+        self, texts: Collection[str], progress: Callable[[int, int], None]
+    ) -> Iterator[tuple[list[str], NDArray[np.float32], list[NDArray[np.float16]]]]:
+        """Texts in batches of like length, their vectors, and the states of their tokens, which are none where they are
+        not kept; all of it is remembered.
+
+        The batches follow from the texts alone: whoever asks for a text's vector and whoever asks for its states gets
+        what one pass gives.
+        """
+        import torch
+
+        from fashionrec_assets.embeddings.precision import autocast
+
+        ordered = sorted(texts, key=lambda text: (-len(text), text))
+        for start in range(0, len(ordered), self._batch_size):
+            batch = ordered[start : start + self._batch_size]
+            with torch.inference_mode(), autocast(self._model.device, self._precision):
+                found: Any = self._model.encode(
+                    batch, batch_size=len(batch), output_value=None, show_progress_bar=False
+                )
+                together = torch.stack([row["sentence_embedding"] for row in found]).float()
+                vectors = torch.nn.functional.normalize(together, p=2, dim=1).cpu().numpy()
+                states = _states_of(found, self.tokens) if self.tokens else []
+            self._remember(dict(zip(batch, vectors, strict=True)))
+            _keep_last(self._states, dict(zip(batch, states, strict=False)), MOST_STATES)
+            yield batch, vectors, states
+            progress(start + len(batch), len(ordered))
+
     def remember(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
         """Take `vectors` (n, dim), which this encoder made of `texts` before, instead of encoding them again."""
         self._remember(dict(zip(texts, vectors, strict=True)))
 
+    def forget(self) -> None:
+        """Encode every text anew from now on."""
+        self._known.clear()
+        self._states.clear()
+
     def _remember(self, rows: dict[str, NDArray[np.float32]]) -> None:
-        self._known.update(rows)
-        while len(self._known) > MOST_REMEMBERED:
-            self._known.pop(next(iter(self._known)))
+        _keep_last(self._known, rows, MOST_REMEMBERED)
+
+
+def _states_of(found: Sequence[Mapping[str, Any]], most: int) -> list[NDArray[np.float16]]:
+    """The states of the tokens of texts as a model gave them; none if it is no transformer."""
+    if any("token_embeddings" not in row or "attention_mask" not in row for row in found):
+        return []
+    return [averaged_text(row["token_embeddings"].float()[row["attention_mask"].bool()], most) for row in found]
+
+
+def _keep_last(known: dict[str, NDArray[Any]], rows: Mapping[str, NDArray[Any]], most: int) -> None:
+    """Add `rows` to `known`, and drop what was added first beyond `most`."""
+    known.update(rows)
+    while len(known) > most:
+        known.pop(next(iter(known)))
 
 
 def _from_hub(name: str, device: str) -> SentenceTransformer:

@@ -16,9 +16,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fashionrec_assets.embeddings.decoding import Picture, prepared
 from fashionrec_assets.embeddings.sentences import SentenceEncoder, weights_digest
-from fashionrec_assets.embeddings.token_store import TokenStates
-from fashionrec_assets.resources.models import ModelUnavailableError, best_device, folder_digest, quiet_transformers
+from fashionrec_assets.embeddings.token_store import TokenStates, averaged_text
+from fashionrec_assets.resources.models import (
+    ModelUnavailableError,
+    best_device,
+    folder_digest,
+    moved,
+    quiet_transformers,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -46,6 +53,8 @@ class TextTokenEncoder:
     def __init__(
         self, model: SentenceEncoder | str, *, most: int, batch_size: int = 64, device: str | None = None
     ) -> None:
+        # What a sentence encoder remembers of its own passes need not be computed again.
+        self._sentences = model if isinstance(model, SentenceEncoder) and model.tokens == most else None
         if isinstance(model, SentenceEncoder):
             self._model, self._tokenizer = model.transformer
             self.model_id, limit = model.model_id, model.most_tokens
@@ -65,18 +74,24 @@ class TextTokenEncoder:
 
     def encode(self, texts: Sequence[str]) -> TokenStates:
         """The token states of `texts`, in order; an empty text has its special tokens."""
-        import torch
-
         if not texts:
             return TokenStates.joined([])
         with quiet_transformers():
             # The tokenizer warns of every text that is longer than the model reads: cutting it is the point here.
             whole = self._tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]
         before = np.array([len(ids) for ids in whole], dtype=np.int32)
+        found = self._states(texts, before) if self._sentences is None else self._sentences.states(texts)
+        counts = np.array([len(states) for states in found], dtype=np.int32)
+        return TokenStates(np.concatenate(found), counts, before)
+
+    def _states(self, texts: Sequence[str], lengths: NDArray[np.int32]) -> list[NDArray[np.float16]]:
+        """The states of each text, of which `lengths` (n,) gives the tokens."""
+        import torch
+
         device = next(self._model.parameters()).device
         found: dict[int, NDArray[np.float16]] = {}
         # Texts of like length share a batch: nothing is computed for padding.
-        order = np.argsort(before, kind="stable")
+        order = np.argsort(lengths, kind="stable")
         with torch.inference_mode():
             for start in range(0, len(order), self._batch_size):
                 rows = order[start : start + self._batch_size]
@@ -90,16 +105,7 @@ class TextTokenEncoder:
                 states = self._model(**batch).last_hidden_state.float()
                 real = batch["attention_mask"].bool()
                 found.update((int(row), averaged_text(states[at][real[at]], self._most)) for at, row in enumerate(rows))
-        counts = np.array([len(found[row]) for row in range(len(texts))], dtype=np.int32)
-        return TokenStates(np.concatenate([found[row] for row in range(len(texts))]), counts, before)
-
-
-def averaged_text(states: Tensor, most: int) -> NDArray[np.float16]:
-    """float16 (at most `most`, d): the `states` (t, d) of a text, neighbours averaged where there are more."""
-    from torch.nn.functional import adaptive_avg_pool1d
-
-    fewer = states if len(states) <= most else adaptive_avg_pool1d(states.T.unsqueeze(0), most).squeeze(0).T
-    return fewer.cpu().numpy().astype(np.float16)
+        return [found[row] for row in range(len(texts))]
 
 
 class PatchEncoder:
@@ -127,17 +133,18 @@ class PatchEncoder:
                 f"{setting}: {model!r} gives no states of patches ({type(error).__name__}: {error}); name a ViT"
             ) from error
 
-    def encode(self, images: Sequence[Image]) -> TokenStates:
-        """The patch states of `images`, in order."""
+    def encode(self, images: Sequence[Picture]) -> TokenStates:
+        """The patch states of `images` (images, or the JPEG bytes that the crop stage stored), in order."""
         import torch
 
         parts: list[TokenStates] = []
         with torch.inference_mode():
-            for start in range(0, len(images), self._batch_size):
-                batch = [image.convert("RGB") for image in images[start : start + self._batch_size]]
-                pixels = self._processor(images=batch, return_tensors="pt")["pixel_values"].to(self._model.device)
-                parts.append(averaged_patches(self._grid(pixels), self._side))
+            for _, rows in prepared(images, self._pixels, self._batch_size):
+                parts.append(averaged_patches(self._grid(moved(torch.cat(rows), self._model.device)), self._side))
         return TokenStates.joined(parts)
+
+    def _pixels(self, image: Image) -> Tensor:
+        return self._processor(images=[image], return_tensors="pt")["pixel_values"]
 
     def _grid(self, pixels: Tensor) -> Tensor:
         """(n, d, rows, columns) of the patches."""

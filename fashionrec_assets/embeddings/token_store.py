@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fashionrec_assets.storage.buckets import BucketStore
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TOKEN_COLUMNS = pa.schema(
     [
@@ -66,6 +70,14 @@ class TokenStates:
             np.concatenate([part.counts for part in parts]),
             np.concatenate([part.before for part in parts]),
         )
+
+
+def averaged_text(states: Tensor, most: int) -> NDArray[np.float16]:
+    """float16 (at most `most`, d): the `states` (t, d) of a text, neighbours averaged where there are more."""
+    from torch.nn.functional import adaptive_avg_pool1d
+
+    fewer = states if len(states) <= most else adaptive_avg_pool1d(states.T.unsqueeze(0), most).squeeze(0).T
+    return fewer.cpu().numpy().astype(np.float16)
 
 
 def token_rows(keys: Sequence[str], found: TokenStates) -> pa.Table:

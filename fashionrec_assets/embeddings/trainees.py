@@ -324,6 +324,9 @@ def _locked(
 ) -> Trainee:
     # Towers that read channels last are about a third faster on a processor.
     model = model.to(device).to(memory_format=torch.channels_last)
+    for module in model.modules():
+        if isinstance(module, compact_clip.PatchResNet):
+            module.lay_out()
     words = WordWeights(config["model_cfg"]["text_cfg"]["words"])
 
     def text_rows(rows: NDArray[np.int64]) -> Tensor:

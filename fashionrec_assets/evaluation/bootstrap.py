@@ -10,6 +10,7 @@ taken, and the 2.5th and 97.5th percentile of many such means are the interval. 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -58,6 +59,31 @@ def resampled_means(
         counts = rng.multinomial(n, odds, size=size)
         means[start : start + size] = counts @ sums / (n if clusters is None else (counts @ sizes)[:, None])
     return means
+
+
+def mean_intervals(columns: Sequence[NDArray[np.float64]], draws: int, seed: int) -> list[Interval]:
+    """The mean of each column, one figure per user, with its interval.
+
+    Columns of one length see the same resamples, drawn once; what comes out of a column does not depend on the others.
+    Raises ValueError for a column without rows.
+    """
+    lengths = [len(column) for column in columns]
+    if 0 in lengths:
+        raise ValueError("there is nothing to resample: no users")
+    found: dict[int, Interval] = {}
+    for n in sorted(set(lengths)):
+        same = [place for place, length in enumerate(lengths) if length == n]
+        rng = np.random.default_rng(seed)
+        means = np.empty((len(same), draws))
+        step = max(1, _CHUNK_BYTES // (8 * n))
+        for start in range(0, draws, step):
+            counts = rng.multinomial(n, np.full(n, 1.0 / n), size=min(step, draws - start)).astype(np.float64)
+            for row, place in enumerate(same):
+                means[row, start : start + step] = counts @ columns[place] / n
+        lows, highs = percentile_interval(means.T)
+        for row, place in enumerate(same):
+            found[place] = Interval(float(columns[place].mean()), float(lows[row]), float(highs[row]))
+    return [found[place] for place in range(len(columns))]
 
 
 def percentile_interval(

@@ -21,12 +21,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fashionrec_assets.catalog.ranking_task import RankingTask, Slice
-from fashionrec_assets.evaluation.recommender import Recommender
+from fashionrec_assets.evaluation.recommender import InnerProducts, Recommender
 from fashionrec_assets.evaluation.slices import Masks
 
 PER_USER_METRICS: tuple[str, ...] = ("recall", "ndcg", "precision", "mrr")
@@ -37,11 +38,21 @@ Metric = tuple[str, int]
 Progress = Callable[[int, int], None]
 
 _NO_ITEM = -1
+_NAN = "NaN scores; use -inf for what it cannot recommend"
 _LISTS_AT_ONCE = 512
+_CHUNK_BYTES = 4 << 20
+"""Scores that are ordered at a time: about what a core's cache holds."""
+_FEWEST_AT_ONCE = 4
+_PRODUCTS_AT_ONCE = 1 << 16
+"""Items whose inner products are taken at a time: in a larger catalog too, many users share one pass over them."""
 
 
 class BadScoresError(ValueError):
     """A method returned scores that cannot be ranked."""
+
+
+class _NaNScoresError(BadScoresError):
+    """NaN where something could be listed."""
 
 
 def _no_progress(done: int, total: int) -> None:
@@ -51,38 +62,91 @@ def _no_progress(done: int, total: int) -> None:
 def top_k(scores: NDArray[np.float32], k: int) -> NDArray[np.int32]:
     """The rows of the k best items, best first, (users, k); equal scores go to the lower item row.
 
-    -inf is never listed: a list that is too short is filled with -1 at its end. Raises BadScoresError for NaN.
+    -inf is never listed: a list that is too short is filled with -1 at its end. Beside the lists, memory is bounded
+    for any number of users and items. Raises BadScoresError for NaN.
     """
     n_users, n_items = scores.shape
-    if np.isnan(scores).any():
-        raise BadScoresError("scores contain NaN, which has no place in a ranking")
+    lists = np.full((n_users, k), _NO_ITEM, dtype=np.int32)
     width = min(k, n_items)
-    if width == 0:
-        return np.full((n_users, k), _NO_ITEM, dtype=np.int32)
-    worst_listed = np.partition(scores, n_items - width, axis=1)[:, n_items - width]
-    rows, items = np.nonzero(scores >= worst_listed[:, None])
-    # Where equals straddle the end of the list, the lower item rows take the places that are left.
-    tied = scores[rows, items] == worst_listed[rows]
-    places_left = width - np.bincount(rows[~tied], minlength=n_users)
+    step = max(_FEWEST_AT_ONCE, _CHUNK_BYTES // (4 * max(n_items, 1)))
+    for start in range(0, n_users if width else 0, step):
+        part = np.ascontiguousarray(scores[start : start + step])
+        found = _contenders(part, width)
+        rows, items = np.divmod(found, n_items)
+        place = np.arange(len(rows)) - np.searchsorted(rows, np.arange(len(part)))[rows]
+        shape = (len(part), max(width, int(place.max(initial=0)) + 1))
+        values, listed = np.full(shape, np.inf, scores.dtype), np.full(shape, _NO_ITEM, np.int32)
+        values[rows, place] = -part.ravel()[found]
+        listed[rows, place] = items
+        order = np.argsort(values, axis=1, kind="stable")[:, :width]
+        lists[start : start + step, :width] = np.take_along_axis(listed, order, axis=1)
+    return lists
+
+
+def _contenders(scores: NDArray[np.float32], width: int) -> NDArray[np.int64]:
+    """Flat places, ascending, of finite scores with all that can be among the `width` best of their row, and few more.
+
+    Items are dealt out to groups, and only the best of the groups are ordered: no score below the `width`-th best group
+    can be listed, and few but the listed ones are above it. So the scores are read once and never moved.
+    """
+    n_users, n_items = scores.shape
+    # Finding the best groups costs per group, and opening those about four times as much per item.
+    size = int(np.sqrt(n_items / (4 * width)))
+    groups = n_items // size if size > 1 else n_items
+    # Group g has the items g, g + groups, g + 2 * groups, …, so that the maximum runs along memory; the last few items
+    # are dealt out to the first groups.
+    rounds, left = n_items // groups, n_items % groups
+    tail = scores[:, n_items - left :]
+    best = scores[:, : n_items - left].reshape(n_users, rounds, groups).max(axis=1)
+    np.maximum(best[:, :left], tail, out=best[:, :left])
+    ordered = np.partition(best, groups - width, axis=1)
+    # NaN is the maximum of its group, and the last in order.
+    if np.isnan(ordered[:, -1]).any():
+        raise _NaNScoresError("scores contain NaN, which has no place in a ranking")
+    least = np.maximum(ordered[:, groups - width], np.finfo(scores.dtype).min)
+    if groups < n_items:
+        rows, members = np.divmod(np.flatnonzero(best >= least[:, None]), groups)
+        if len(rows) <= 2 * width * n_users:
+            places = (rows * n_items + members)[:, None] + np.arange(rounds) * groups
+            found = places[scores.ravel().take(places) >= least[rows][:, None]]
+            if left:
+                rows, members = np.nonzero(tail >= least[:, None])
+                found = np.append(found, (rows + 1) * n_items - left + members)
+            return np.sort(found)
+    return _first_of_the_tied(scores, least, width)
+
+
+def _first_of_the_tied(scores: NDArray[np.float32], least: NDArray[np.float32], width: int) -> NDArray[np.int64]:
+    """Flat places of what is above `least` of its row (users,), and of as much of what equals it as may still be
+    listed: the lower item rows."""
+    found = np.flatnonzero(scores >= least[:, None])
+    rows = found // scores.shape[1]
+    tied = scores.ravel()[found] == least[rows]
+    places_left = width - np.bincount(rows[~tied], minlength=len(scores))
     ties_so_far = np.cumsum(tied)
-    ties_before_row = np.append(0, ties_so_far)[np.searchsorted(rows, np.arange(n_users))]
-    listed = ~tied | (ties_so_far - ties_before_row[rows] <= places_left[rows])
-    items = items[listed].reshape(n_users, width)
-    values = np.take_along_axis(scores, items, axis=1)
-    order = np.argsort(-values, axis=1, kind="stable")
-    items = np.take_along_axis(items, order, axis=1).astype(np.int32)
-    items[np.take_along_axis(values, order, axis=1) == -np.inf] = _NO_ITEM
-    if width < k:
-        items = np.concatenate([items, np.full((n_users, k - width), _NO_ITEM, np.int32)], axis=1)
-    return items
+    ties_before_row = np.append(0, ties_so_far)[np.searchsorted(rows, np.arange(len(scores)))]
+    return found[~tied | (ties_so_far - ties_before_row[rows] <= places_left[rows])]
 
 
-def mask_unavailable(task: RankingTask, users: NDArray[np.int32], scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A copy of `scores` (len(users), n_items) with -inf for what is outside the pool or already the user's."""
-    masked = np.where(task.pool[None, :], scores, np.float32(-np.inf))
+def mask_unavailable(
+    task: RankingTask, users: NDArray[np.int32], scores: NDArray[np.float32], first: int = 0
+) -> NDArray[np.float32]:
+    """`scores` (len(users), n) of n items from row `first` on, with -inf for what is outside the pool or already the
+    user's.
+
+    They are changed in place; an array that is read-only is copied first.
+    """
+    masked = scores if scores.flags.writeable else scores.copy()
+    last = first + scores.shape[1]
+    pool = task.pool[first:last]
+    if not pool.all():
+        np.copyto(masked, np.float32(-np.inf), where=~pool[None, :])
     seen = task.seen[users]
-    rows = np.repeat(np.arange(len(users)), np.diff(seen.indptr))
-    masked[rows, seen.indices] = -np.inf
+    rows, items = np.repeat(np.arange(len(users)), np.diff(seen.indptr)), seen.indices
+    if len(pool) < task.n_items:
+        here = (items >= first) & (items < last)
+        rows, items = rows[here], items[here] - first
+    masked[rows, items] = -np.inf
     return masked
 
 
@@ -93,13 +157,18 @@ def block_size(n_items: int, memory_bytes: int = 256 << 20) -> int:
 
 def scores_of(recommender: Recommender, users: NDArray[np.int32], n_items: int) -> NDArray[np.float32]:
     """The method's scores, checked. Raises BadScoresError, naming the method, for a wrong shape or a NaN."""
+    scores = _shaped_scores(recommender, users, n_items)
+    if np.isnan(scores).any():
+        raise BadScoresError(f"{recommender.name} returned {_NAN}")
+    return scores
+
+
+def _shaped_scores(recommender: Recommender, users: NDArray[np.int32], n_items: int) -> NDArray[np.float32]:
     scores = recommender.score(users)
     if scores.shape != (len(users), n_items):
         raise BadScoresError(
             f"{recommender.name} returned scores of shape {scores.shape} where {(len(users), n_items)} was asked for"
         )
-    if np.isnan(scores).any():
-        raise BadScoresError(f"{recommender.name} returned NaN scores; use -inf for what it cannot recommend")
     return scores
 
 
@@ -111,14 +180,50 @@ def rank(
     block: int | None = None,
     progress: Progress = _no_progress,
 ) -> NDArray[np.int32]:
-    """Top-k lists (len(task.users), k) of item rows, -1 where the method or the pool has nothing more to offer."""
+    """Top-k lists (len(task.users), k) of item rows, -1 where the method or the pool has nothing more to offer.
+
+    `block`: users at a time; None takes `block_size`. Inner products (`InnerProducts`) of a catalog of more than 65,536
+    items are taken and ranked in parts of that many; in their last bits they may differ from `score`'s. Raises
+    BadScoresError, naming the method, for a wrong shape or a NaN where something could be listed.
+    """
     lists = np.full((len(task.users), k), _NO_ITEM, dtype=np.int32)
-    step = block or block_size(task.n_items)
+    step = block or block_size(
+        min(task.n_items, _PRODUCTS_AT_ONCE) if _in_parts(recommender, task.n_items) else task.n_items
+    )
     for start in range(0, len(task.users), step):
         users = task.users[start : start + step]
-        scores = mask_unavailable(task, users, scores_of(recommender, users, task.n_items))
-        lists[start : start + step] = top_k(scores, k)
+        try:
+            lists[start : start + step] = _lists_of(task, recommender, users, k)
+        except _NaNScoresError as error:
+            raise BadScoresError(f"{recommender.name} returned {_NAN}") from error
         progress(min(start + step, len(task.users)), len(task.users))
+    return lists
+
+
+def _in_parts(recommender: Recommender, n_items: int) -> TypeGuard[InnerProducts]:
+    return n_items > _PRODUCTS_AT_ONCE and isinstance(recommender, InnerProducts)
+
+
+def _lists_of(task: RankingTask, recommender: Recommender, users: NDArray[np.int32], k: int) -> NDArray[np.int32]:
+    """Some users' lists: at once, or the best of one part of the catalog after the other."""
+    if not _in_parts(recommender, task.n_items):
+        return top_k(mask_unavailable(task, users, _shaped_scores(recommender, users, task.n_items)), k)
+    vectors = recommender.user_vectors(users)
+    if len(recommender.item_vectors) != task.n_items:
+        raise BadScoresError(
+            f"{recommender.name} has vectors of {len(recommender.item_vectors)} items where {task.n_items} are ranked"
+        )
+    best = np.zeros((len(users), 0), np.float32)
+    lists = np.zeros((len(users), 0), np.int32)
+    for first in range(0, task.n_items, _PRODUCTS_AT_ONCE):
+        products = vectors @ recommender.item_vectors[first : first + _PRODUCTS_AT_ONCE].T
+        items = top_k(mask_unavailable(task, users, products, first), k)
+        values = np.take_along_axis(products, np.maximum(items, 0).astype(np.int64), axis=1)
+        best = np.concatenate([best, np.where(items == _NO_ITEM, -np.inf, values)], axis=1, dtype=np.float32)
+        lists = np.concatenate([lists, np.where(items == _NO_ITEM, _NO_ITEM, items + first)], axis=1, dtype=np.int32)
+        # Parts come in the order of items: of equals, the earlier stay first.
+        order = np.argsort(-best, axis=1, kind="stable")[:, :k]
+        best, lists = np.take_along_axis(best, order, axis=1), np.take_along_axis(lists, order, axis=1)
     return lists
 
 
@@ -130,14 +235,15 @@ class Hits:
 
 
 def find_hits(task: RankingTask, lists: NDArray[np.int32]) -> Hits:
-    """Looks every listed item up among its user's targets."""
-    keys = task.target_rows * np.int64(task.n_items) + task.target_items
-    wanted = np.arange(len(lists), dtype=np.int64)[:, None] * task.n_items + lists
-    if not len(keys):
-        return Hits(np.full(lists.shape, -1, dtype=np.int64))
-    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    found = (keys[places] == wanted) & (lists != _NO_ITEM)
-    return Hits(np.where(found, places, -1))
+    """Looks every target up in its user's list."""
+    found = np.full(lists.shape, -1, dtype=np.int64)
+    width = max(lists.shape[1], 1)
+    step = max(1, _CHUNK_BYTES // (4 * width))
+    for start in range(0, len(task.target_items), step):
+        rows, items = task.target_rows[start : start + step], task.target_items[start : start + step]
+        at, place = np.divmod(np.flatnonzero(lists[rows] == items[:, None]), width)
+        found[rows[at], place] = start + at
+    return Hits(found)
 
 
 @dataclass(frozen=True)

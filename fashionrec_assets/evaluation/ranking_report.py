@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fashionrec_assets.catalog.ranking_task import RankingTask, Slice
 from fashionrec_assets.evaluation.baselines.blend import Trial
 from fashionrec_assets.evaluation.behaviours import BehaviourScores, behaviour_figures
-from fashionrec_assets.evaluation.bootstrap import Interval, percentile_interval, resampled_means
+from fashionrec_assets.evaluation.bootstrap import mean_intervals
 from fashionrec_assets.evaluation.metrics import (
     Hits,
     ListViews,
@@ -237,15 +237,15 @@ def _seed_rows(
 ) -> list[SeedRow]:
     """Figures of every training run: those of the entrants that have more than one, and the further ones."""
     k = max(settings.k)
-    rows: list[SeedRow] = []
+    found: list[tuple[str, int, SliceName, str]] = []
+    columns: list[NDArray[np.float64]] = []
 
     def take(method: str, of: int, figures: Mapping[SliceName, SliceMetrics]) -> None:
         for name, metric in _SEED_FIGURES:
             values = figures[name].values[metric, k]
             if len(values):
-                low, high = percentile_interval(resampled_means(values[:, None], settings.bootstrap, seed))
-                figure = Interval(float(values.mean()), float(low[0]), float(high[0]))
-                rows.append(SeedRow(method, of, name, metric, k, figure))
+                found.append((method, of, name, metric))
+                columns.append(values)
 
     for method in dict.fromkeys(run.method for run in runs):
         own = {name: figures[method] for name, figures in measured.figures.items() if method in figures}
@@ -256,4 +256,6 @@ def _seed_rows(
         own: dict[SliceName, SliceMetrics] = {name: slice_metrics(task, hits, name, [k]) for name in _SEED_SLICES}
         take(run.method, run.seed, own)
         progress(position + 1)
+    intervals = mean_intervals(columns, settings.bootstrap, seed)
+    rows = [SeedRow(*figure, k, interval) for figure, interval in zip(found, intervals, strict=True)]
     return sorted(rows, key=lambda row: row.method)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fashionrec_assets.evaluation.bootstrap import Interval, percentile_interval, resampled_means
+from fashionrec_assets.evaluation.bootstrap import Interval, mean_intervals, percentile_interval, resampled_means
 from fashionrec_assets.evaluation.metrics import PER_USER_METRICS, Metric, SliceMetrics
 from fashionrec_assets.evaluation.ranking_figures import Comparison, OracleShare, Row
 from fashionrec_assets.evaluation.slices import SliceName
@@ -87,17 +87,23 @@ def spread_rows(
     seed: int,
 ) -> list[Row]:
     """Coverage, and the mean of what lists are like with its interval, by method and cut-off."""
+    finite = {
+        (method, k, metric): values[np.isfinite(values)]
+        for method in names
+        for k in ks
+        for metric, values in spread[method, k][1].items()
+    }
+    finite = {place: values for place, values in finite.items() if len(values)}
+    intervals = dict(zip(finite, mean_intervals(list(finite.values()), draws, seed), strict=True))
     rows: list[Row] = []
     for method in names:
         for k in ks:
             share, qualities = spread[method, k]
             rows.append(Row(method, "overall", "coverage", k, share, None, None, *size))
-            for metric, values in qualities.items():
-                listed = values[np.isfinite(values)]
-                if len(listed):
-                    low, high = percentile_interval(resampled_means(listed[:, None], draws, seed))
-                    value = float(listed.mean())
-                    rows.append(Row(method, "overall", metric, k, value, float(low[0]), float(high[0]), *size))
+            for metric in qualities:
+                found = intervals.get((method, k, metric))
+                if found is not None:
+                    rows.append(Row(method, "overall", metric, k, found.value, found.low, found.high, *size))
     return rows
 
 

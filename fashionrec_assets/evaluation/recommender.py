@@ -27,8 +27,22 @@ class Recommender(Protocol):
 
         Finite, or -inf for "cannot recommend". Scores of one user are comparable with one another, scores of different
         users need not be. A user without history gets the method's own fallback. Masking what a user already has is
-        the evaluator's job, not the method's.
+        the evaluator's job, not the method's: it does so in this very array, which must be a new one or read-only.
         """
+        ...
+
+
+@runtime_checkable
+class InnerProducts(Recommender, Protocol):
+    """A method whose scores are inner products: it can be asked about some of the items."""
+
+    @property
+    def item_vectors(self) -> NDArray[np.float32]:
+        """(n_items, d)."""
+        ...
+
+    def user_vectors(self, user_rows: NDArray[np.int32], /) -> NDArray[np.float32]:
+        """(len(user_rows), d): their products with the item vectors are what `score` returns."""
         ...
 
 

@@ -156,7 +156,7 @@ def _answers(
 
 def _served(shop: Shop, end: int):
     """The ranker as the homepage asks it, and what each item of its log is called."""
-    from fashionrec_assets.index.vectors_index import ItemIndex
+    from fashionrec_assets.index.item_index import ItemIndex
     from fashionrec_assets.ranking.late_fusion import LateFusionRecommender
     from fashionrec_assets.ranking.ranker import Ranker
     from fashionrec_assets.ranking.reading import RankingInputs

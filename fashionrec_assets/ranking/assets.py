@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -22,13 +23,14 @@ from fashionrec_assets.towers.reading import EVALUATION, SELECTION, SERVED
 
 if TYPE_CHECKING:
     from fashionrec_assets.catalog.ranking_task import RankingTask
+    from fashionrec_assets.ranking.knowledge import Knowledge
     from fashionrec_assets.ranking.ranker import Ranker
     from fashionrec_assets.towers.artifact import TwoTower
 
 MODEL = Stage(
     "late_fusion_model",
     "model",
-    version="1",
+    version="2",
     settings=("ranking", "seed", "splits", "evaluation.target_behaviours", "evaluation.seeds"),
 )
 SUMMARY = "summary.json"
@@ -79,11 +81,16 @@ def _train(shop: Shop, run: StageRun) -> tuple[dict[str, Ranker], dict[str, Any]
         ends[SERVED] = split.end
     rankers: dict[str, Ranker] = {}
     summary: dict[str, Any] = {"rankers": [], "importance": []}
+    windows: list[tuple[RankingTask, Knowledge]] = []
     for number, (name, end) in enumerate(ends.items()):
         started = time.perf_counter()
-        tasks = _windows(shop, inputs, end, length)
-        tower = None if name == WITHOUT_TOWER else _tower_before(shop, inputs, split, min(task.start for task in tasks))
-        lists = joined([lists_of(task, inputs.knowledge(task.start, tower), settings.ranking) for task in tasks])
+        if name == WITHOUT_TOWER:
+            windows = [(task, replace(known, tower=None)) for task, known in windows]
+        else:
+            tasks = _windows(shop, inputs, end, length)
+            tower = _tower_before(shop, inputs, split, min(task.start for task in tasks))
+            windows = [(task, inputs.knowledge(task.start, tower)) for task in tasks]
+        lists = joined([lists_of(task, known, settings.ranking) for task, known in windows])
         rankers[name] = train_ranker(lists, settings.ranking, seed=settings.seed)
         summary["rankers"].append(
             {

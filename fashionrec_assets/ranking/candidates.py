@@ -56,9 +56,7 @@ class Scores:
 
 def _section_scores(known: Knowledge, users: NDArray[np.int32], activity: Matrix) -> Matrix:
     """How much of the user's history lies in the item's section, times the item's share of what is taken there."""
-    codes = known.categories.get("section", np.zeros(len(known.people), np.int64))
-    taken = np.bincount(codes, weights=known.people)
-    share = known.people / np.maximum(taken[codes], 1)
+    codes, share = known.section_shares
     return (history_shares(known, users, codes, activity)[:, codes] * share).astype(np.float32)
 
 

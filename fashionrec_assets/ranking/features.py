@@ -99,7 +99,6 @@ def values_of(
         "section_popularity": scores.section[owner, item],
         "content": scores.content[owner, item],
     }
-    columns.update(_of_items(known, item))
     columns.update(_of_users(known, users, owner, item))
     columns.update(_nearest(known, users, owner, item))
     if known.tower is not None and scores.tower_users is not None:
@@ -111,39 +110,12 @@ def values_of(
     for name in ("item_knn", "content", "family_knn"):
         columns[f"rank_{name}"] = _ranks(owner, columns[name])
     values = np.zeros((len(owner), len(NAMES)), np.float32)
+    for name, of_items in known.item_columns.items():
+        values[:, NAMES.index(name)] = of_items[item]
     for at, name in enumerate(NAMES):
         if name in columns:
             values[:, at] = columns[name]
     return values
-
-
-def _of_items(known: Knowledge, item: NDArray[np.int64]) -> dict[str, NDArray[np.floating] | NDArray[np.bool_]]:
-    family, sizes = known.families.codes, np.bincount(known.families.codes)
-    in_family = np.bincount(family, weights=known.people)[family] - known.people
-    in_family_now = np.bincount(family, weights=known.recent[0])[family] - known.recent[0]
-    columns: dict[str, NDArray[np.floating] | NDArray[np.bool_]] = {
-        f"events_{days}d": known.recent[at][item] for at, days in enumerate(WINDOWS)
-    }
-    columns |= {
-        "people": known.people[item],
-        "trend": (known.recent[0][item] + 1) / (known.people[item] / WINDOWS[-1] + 1),
-        "family_people": in_family[item],
-        "family_events_1d": in_family_now[item],
-        "family_size": sizes[family][item].astype(np.float32),
-        "shelf_days": known.shelf_days[item],
-        "warm": known.warm[item],
-        "has_image": known.has_image[item],
-    }
-    for name, field in (("type_people", "product_type"), ("section_people", "section")):
-        codes = known.categories.get(field, np.zeros(len(known.people), np.int64))
-        columns[name] = _mean_by(codes, known.people)[item]
-    codes = known.categories.get("product_type", np.zeros(len(known.people), np.int64))
-    columns["type_new_share"] = _mean_by(codes, (~known.warm).astype(np.float32))[item]
-    return columns
-
-
-def _mean_by(codes: NDArray[np.int64], values: NDArray[np.float32]) -> NDArray[np.float64]:
-    return (np.bincount(codes, weights=values) / np.maximum(np.bincount(codes), 1))[codes]
 
 
 def _of_users(
@@ -187,27 +159,37 @@ def _nearest(
         if not len(mine) or part.start == part.stop:
             continue
         candidates = item[part]
-        other = candidates[:, None] != mine[None, :]
+        same, own = np.nonzero(candidates[:, None] == mine[None, :])
         near = known.text[candidates] @ known.text[mine].T
-        text[part] = np.where(other, near, 0).max(axis=1)
-        mean[part] = np.where(other, near, 0).sum(axis=1) / np.maximum(other.sum(axis=1), 1)
-        photographed = mine[known.has_image[mine]]
-        if len(photographed):
-            seen = known.image[candidates] @ known.image[photographed].T
-            usable = (candidates[:, None] != photographed[None, :]) & known.has_image[candidates][:, None]
-            image[part] = np.where(usable, seen, -1).max(axis=1)
+        near[same, own] = 0
+        text[part] = near.max(axis=1)
+        mean[part] = near.sum(axis=1) / np.maximum(len(mine) - np.bincount(same, minlength=len(candidates)), 1)
+        photographed = known.has_image[mine]
+        if photographed.any():
+            seen = known.image[candidates] @ known.image[mine[photographed]].T
+            seen[same[photographed[own]], (np.cumsum(photographed) - 1)[own[photographed[own]]]] = -1
+            seen[~known.has_image[candidates]] = -1
+            image[part] = seen.max(axis=1)
     return {"text_nearest": text, "text_mean": mean, "image_nearest": image}
 
 
 def _ranks(owner: NDArray[np.int64], values: NDArray[np.floating] | NDArray[np.bool_]) -> NDArray[np.float64]:
     """log(1 + place) of each value among its owner's, best first from place 0; equal values share the better place."""
-    scores = np.asarray(values, np.float64)
-    order = np.lexsort((-scores, owner))
-    firsts = np.searchsorted(owner, owner[order])
-    place = np.arange(len(owner)) - firsts
-    new = np.ones(len(owner), bool)
-    new[1:] = (scores[order][1:] != scores[order][:-1]) | (firsts[1:] != firsts[:-1])
-    shared = np.maximum.accumulate(np.where(new, np.arange(len(owner)), 0)) - firsts
-    ranks = np.empty(len(owner))
-    ranks[order] = np.log1p(np.minimum(place, shared))
-    return ranks
+    if not len(owner):
+        return np.zeros(0)
+    counts = np.bincount(owner)
+    lists = np.full((len(counts), int(counts.max(initial=0))), -np.inf)
+    place = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
+    lists[owner, place] = values
+    return ranks_among(lists, lists)[owner, place]
+
+
+def ranks_among(values: NDArray[np.floating], asked: NDArray[np.floating]) -> NDArray[np.float64]:
+    """float64 (..., k): log(1 + how many of `values` (..., c) are larger than each of `asked` (..., k))."""
+    import torch
+
+    lists = np.sort(values.reshape(-1, values.shape[-1]), axis=1)
+    found = torch.searchsorted(
+        torch.from_numpy(lists), torch.from_numpy(asked.reshape(len(lists), asked.shape[-1])), side="right"
+    )
+    return np.log1p(values.shape[-1] - found.numpy().astype(np.float64)).reshape(asked.shape)

@@ -11,13 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from fashionrec_assets.catalog.event_log import EventLog
-from fashionrec_assets.index.vectors_index import ItemIndex, build, unit_rows
+from fashionrec_assets.index.building import build
+from fashionrec_assets.index.item_index import ItemIndex
+from fashionrec_assets.index.vectors import unit_rows
 from fashionrec_assets.ranking.sources.interactions import interaction_matrix, weakest
 from fashionrec_assets.ranking.sources.item_knn import ItemKnn, neighbours_for
 from fashionrec_assets.ranking.sources.tfidf import TfIdf, recent_items
@@ -29,6 +33,9 @@ from fashionrec_assets.towers.recommender import TwoTowerRecommender
 DAY = 86_400
 WINDOWS = (1, 2, 4)
 """Days before the moment over which recent popularity is counted."""
+
+FEW_ITEMS = 4_096
+"""Items up to which all pairs fit in memory without a thought: 64 MiB."""
 
 HISTORY = 50
 """Distinct items of a user that content is compared with, the newest."""
@@ -152,6 +159,48 @@ class Knowledge:
             profiles=profiles,
         )
 
+    @cached_property
+    def item_columns(self) -> dict[str, NDArray[np.float32]]:
+        """Features that speak of items alone, float32 (n_items,) each; the names are those of `features.py`."""
+        family, sizes = self.families.codes, np.bincount(self.families.codes)
+        columns: dict[str, NDArray[Any]] = {f"events_{days}d": self.recent[at] for at, days in enumerate(WINDOWS)}
+        columns |= {
+            "people": self.people,
+            "trend": (self.recent[0] + 1) / (self.people / WINDOWS[-1] + 1),
+            "family_people": np.bincount(family, weights=self.people)[family] - self.people,
+            "family_events_1d": np.bincount(family, weights=self.recent[0])[family] - self.recent[0],
+            "family_size": sizes[family],
+            "shelf_days": self.shelf_days,
+            "warm": self.warm,
+            "has_image": self.has_image,
+        }
+        nothing = np.zeros(len(self.people), np.int64)
+        types, sections = (self.categories.get(name, nothing) for name in ("product_type", "section"))
+        columns["type_people"], columns["section_people"] = (
+            _mean_by(types, self.people),
+            _mean_by(sections, self.people),
+        )
+        columns["type_new_share"] = _mean_by(types, (~self.warm).astype(np.float32))
+        return {name: np.asarray(values, np.float32) for name, values in columns.items()}
+
+    @cached_property
+    def section_shares(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The section of each item, int64 (n_items,), and its share of the people of that section."""
+        codes = self.categories.get("section", np.zeros(len(self.people), np.int64))
+        taken = np.bincount(codes, weights=self.people)
+        return codes, self.people / np.maximum(taken[codes], 1)
+
+    @cached_property
+    def contents(self) -> NDArray[np.float32] | None:
+        """float32 (n_items, n_items): cosines of the texts' terms, 0 of an item to itself; None for many items, of
+        which only pairs that are asked for are computed."""
+        if self.log.n_items > FEW_ITEMS:
+            return None
+        terms = self.tfidf.features
+        cosines = sparse.csr_array(terms @ terms.T).toarray()
+        np.fill_diagonal(cosines, 0)
+        return cosines
+
     def of_people(self, log: EventLog, rows: NDArray[np.int64]) -> Knowledge:
         """What is known of items stays; the people are those of `log`, which is over the same items.
 
@@ -179,6 +228,10 @@ class Knowledge:
             tower=tower,
             profiles=profiles,
         )
+
+
+def _mean_by(codes: NDArray[np.int64], values: NDArray[np.float32]) -> NDArray[np.float64]:
+    return (np.bincount(codes, weights=values) / np.maximum(np.bincount(codes), 1))[codes]
 
 
 def _histories(log: EventLog) -> tuple[sparse.csr_array, sparse.csr_array, NDArray[np.int64]]:

@@ -12,7 +12,7 @@ the network never saw. The served score is the networks' mean.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,9 @@ CLIP = 5.0
 
 ANY = "any"
 _ROWS = 262_144
+_CACHED = 8_192
+"""Rows whose hidden units stay in the processor's cache: more at a time take twice as long."""
+
 _BONUSES = np.arange(0, 4.01, 0.25)
 _WARM_KEPT = 0.9
 """Share of the NDCG of items with events that a lift of new items must leave: a ranker that knows little would
@@ -103,11 +106,19 @@ class Ranker:
 
     def scores(self, values: NDArray[np.float32], *, lift: bool = True) -> NDArray[np.float32]:
         """float32 (p,): higher is better; comparable among the candidates of one user."""
-        inputs = _standard(_logs(values, self.log_scale), self.mean, self.spread)
-        raw = np.zeros(len(values), np.float32)
+        raw = self.of_inputs(self.inputs(values))
+        return raw + self.lift(values) if lift else raw
+
+    def inputs(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """float32 (p, features): what the networks read of features, each for itself."""
+        return _standard(_logs(values, self.log_scale), self.mean, self.spread)
+
+    def of_inputs(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """float32 (p,): `scores` without lifts, of what `inputs` gave."""
+        raw = np.zeros(len(inputs), np.float32)
         for network in self.networks:
             raw += _apply(network, inputs) / len(self.networks)
-        return raw + self.lift(values) if lift else raw
+        return raw
 
     def lift(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """float32 (p,): what is added to the scores of items without events."""
@@ -167,7 +178,7 @@ class Ranker:
         tensors = load_file(folder / WEIGHTS)
         networks: list[torch.nn.Module] = []
         for at in range(config["networks"]):
-            network = _network(len(NAMES), settings)
+            network = network_of(len(NAMES), settings)
             prefix = f"{at}."
             state = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
             network.load_state_dict(state)
@@ -203,10 +214,7 @@ def train_ranker(
     fold = (rng.permutation(len(people)) % folds)[person]
     log_scale = _log_scale(lists.values)
     logs = _logs(lists.values, log_scale)
-    # In float32 the sum over a million pairs drifts so far that what is constant would seem to vary. A column at a
-    # time, as in float64 the whole would take twice the memory again.
-    mean = np.array([column.mean(dtype=np.float64) for column in logs.T], np.float32)
-    spread = np.array([column.std(dtype=np.float64) for column in logs.T], np.float32)
+    mean, spread = _moments(logs)
     # What hardly varies here would be blown up wherever it does.
     spread = np.where(spread < 1e-4, np.float32(1e9), spread)
     inputs = _standard(logs, mean, spread)
@@ -244,17 +252,21 @@ def importance(ranker: Ranker, lists: Lists, *, seed: int, users: int = 300) -> 
         lists.targets[np.unique(lists.owner[mine])],
         lists.behaviours,
     )
-    whole = _ndcg(part, ranker.scores(part.values))
+    inputs, lift = ranker.inputs(part.values), ranker.lift(part.values)
+    whole = _ndcg(part, ranker.of_inputs(inputs) + lift)
     lost: dict[str, float] = {}
     for at, name in enumerate(NAMES):
-        values = part.values.copy()
-        values[:, at] = rng.permutation(values[:, at])
-        lost[name] = whole - _ndcg(part, ranker.scores(values))
+        order, own = rng.permutation(len(inputs)), inputs[:, at].copy()
+        inputs[:, at] = own[order]
+        lifted = lift[order] if name == "warm" else lift
+        lost[name] = whole - _ndcg(part, ranker.of_inputs(inputs) + lifted)
+        inputs[:, at] = own
     ordered = sorted(((value, name) for name, value in lost.items() if value > 0), reverse=True)
     return [{"feature": name, "NDCG@20 lost": round(value, 5)} for value, name in ordered]
 
 
-def _network(width: int, settings: RankingSettings) -> torch.nn.Module:
+def network_of(width: int, settings: RankingSettings) -> torch.nn.Sequential:
+    """One network of a ranker over `width` features, before its first step; torch's seed decides its weights."""
     from torch import nn
 
     return nn.Sequential(
@@ -271,11 +283,13 @@ def _train(
 ) -> torch.nn.Module:
     import torch
 
-    network = _network(inputs.shape[1], settings)
+    network = network_of(inputs.shape[1], settings)
     users = np.flatnonzero(trained_on)
     bounds = np.searchsorted(lists.owner, np.arange(len(lists.targets) + 1))
     rate = np.minimum(1, settings.train_candidates / np.maximum(np.diff(bounds), 1))[lists.owner]
-    optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+    )
     steps = settings.epochs * -(-len(users) // settings.batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=max(steps, 2))
     rows = torch.from_numpy(inputs)
@@ -283,13 +297,15 @@ def _train(
     stands_for = torch.from_numpy(np.where(lists.taken, 0, -np.log(rate)).astype(np.float32))
     for epoch in range(settings.epochs):
         order, loss = rng.permutation(users), torch.zeros(())
-        kept = lists.taken | (rng.random(len(rate)) < rate)
+        pairs = np.flatnonzero(lists.taken | (rng.random(len(rate)) < rate))
+        kept = np.searchsorted(pairs, bounds)
         for at in range(0, len(order), settings.batch_size):
             batch = order[at : at + settings.batch_size]
-            parts = [bounds[user] + np.flatnonzero(kept[bounds[user] : bounds[user + 1]]) for user in batch]
-            places = torch.from_numpy(np.concatenate(parts))
-            member = torch.from_numpy(np.repeat(np.arange(len(batch)), [len(part) for part in parts]))
-            scores = network(rows[places]).squeeze(1)
+            sizes = kept[batch + 1] - kept[batch]
+            own = np.arange(sizes.sum()) + np.repeat(kept[batch] - (np.cumsum(sizes) - sizes), sizes)
+            places = torch.from_numpy(pairs[own])
+            member = torch.from_numpy(np.repeat(np.arange(len(batch)), sizes))
+            scores = _trained(network, rows[places], settings.dropout, rng)
             loss = _listwise(scores, stands_for[places], taken[places], member, len(batch))
             optimiser.zero_grad()
             loss.backward()
@@ -305,6 +321,22 @@ def _train(
             remedy="lower ranking.learning_rate",
         )
     return network.eval()
+
+
+def _trained(
+    network: torch.nn.Sequential, inputs: torch.Tensor, dropout: float, rng: np.random.Generator
+) -> torch.Tensor:
+    """The scores (p,) of `inputs`, some of the hidden units of each left out."""
+    import torch
+
+    first, bend, _, last = network
+    hidden = bend(first(inputs))
+    if dropout:
+        # A byte for each unit: torch draws a number for each, which took as long as all else of a step together.
+        drawn = np.frombuffer(rng.bytes(hidden.numel()), np.uint8).reshape(hidden.shape)
+        out = round(256 * dropout)
+        hidden = hidden * torch.from_numpy((drawn >= out).astype(np.float32) * np.float32(256 / (256 - out)))
+    return last(hidden).squeeze(1)
 
 
 def _listwise(
@@ -329,7 +361,8 @@ def _apply(network: torch.nn.Module, inputs: NDArray[np.float32]) -> NDArray[np.
 
     with torch.inference_mode():
         parts = [
-            network(torch.from_numpy(inputs[at : at + _ROWS])).squeeze(1).numpy() for at in range(0, len(inputs), _ROWS)
+            network(torch.from_numpy(inputs[at : at + _CACHED])).squeeze(1).numpy()
+            for at in range(0, len(inputs), _CACHED)
         ]
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
@@ -345,26 +378,67 @@ def _log_scale(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _logs(values: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float32]:
     logs = values.copy()
-    counts = np.flatnonzero(scale > 0)
-    logs[:, counts] = np.log1p(np.maximum(values[:, counts], 0) / scale[counts])
+    # Side by side, as counts are in the features: a list of columns would be gathered and scattered.
+    for start, stop in _runs(scale > 0):
+        logs[:, start:stop] = np.log1p(np.maximum(values[:, start:stop], 0) / scale[start:stop])
     return logs
 
 
+def _runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """(start, stop) of each run of True."""
+    turns = np.flatnonzero(np.diff(flags.astype(np.int8), prepend=0, append=0))
+    return [(int(start), int(stop)) for start, stop in turns.reshape(-1, 2)]
+
+
+def _moments(logs: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and standard deviation of every column."""
+    # In float32 the sum over a million pairs drifts so far that what is constant would seem to vary. Some rows at a
+    # time, as in float64 the whole would take twice the memory again.
+    step = 4 * _CACHED
+    parts = [logs[at : at + step] for at in range(0, len(logs), step)]
+    mean = np.sum([part.sum(axis=0, dtype=np.float64) for part in parts], axis=0) / len(logs)
+    squares = np.sum([((part - mean) ** 2).sum(axis=0) for part in parts], axis=0)
+    return mean.astype(np.float32), np.sqrt(squares / len(logs)).astype(np.float32)
+
+
 def _standard(logs: NDArray[np.float32], mean: NDArray[np.float32], spread: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.clip((logs - mean) / spread, -CLIP, CLIP).astype(np.float32)
+    inputs = logs - mean
+    inputs /= spread
+    return np.clip(inputs, -CLIP, CLIP, out=inputs)
 
 
 def _ndcg(lists: Lists, scores: NDArray[np.float32], k: int = 20, counted: NDArray[np.bool_] | None = None) -> float:
-    """Mean NDCG@k of the lists' users, whose targets may be no candidate; `counted` (p,): hits that count."""
-    order = np.lexsort((-scores, lists.owner))
-    owner = lists.owner[order]
-    place = np.arange(len(owner)) - np.searchsorted(owner, owner)
-    hits = lists.taken if counted is None else lists.taken & counted
-    gains = np.where(hits[order] & (place < k), 1 / np.log2(place + 2.0), 0)
+    """Mean NDCG@k of the lists' users, whose targets may be no candidate; `counted` (p,): hits that count. Of equal
+    scores the pair that stands first is the better."""
+    hits = np.flatnonzero(lists.taken if counted is None else lists.taken & counted)
+    owner = lists.owner[hits]
+    # Only what was taken needs its place in the list, which is cheaper counted than sorted.
+    starts = np.searchsorted(lists.owner, owner)
+    sizes = np.searchsorted(lists.owner, owner, side="right") - starts
+    place = np.zeros(len(hits), np.int64)
+    for part in _together(sizes, _ROWS):
+        size = sizes[part]
+        bounds = np.cumsum(size) - size
+        rival = np.arange(size.sum()) + np.repeat(starts[part] - bounds, size)
+        hit = np.repeat(hits[part], size)
+        above = (scores[rival] > scores[hit]) | ((scores[rival] == scores[hit]) & (rival < hit))
+        place[part] = np.add.reduceat(above, bounds, dtype=np.int64)
+    gains = np.where(place < k, 1 / np.log2(place + 2.0), 0)
     ideal = np.concatenate([[0], np.cumsum(1 / np.log2(np.arange(k) + 2.0))])
     mine = np.bincount(owner, weights=gains, minlength=len(lists.targets))
     asked = lists.targets > 0
     return float((mine[asked] / ideal[np.minimum(lists.targets[asked], k)]).mean())
+
+
+def _together(sizes: NDArray[np.int64], most: int) -> Iterator[slice]:
+    """Parts of `sizes` whose sums are at most `most`, or of one element."""
+    ends = np.cumsum(sizes)
+    start = 0
+    while start < len(sizes):
+        before = int(ends[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + most, side="right")))
+        yield slice(start, stop)
+        start = stop
 
 
 def _new_bonus(lists: Lists, scores: NDArray[np.float32], settings: RankingSettings) -> tuple[float, float]:
@@ -403,7 +477,7 @@ def _calibrate(lists: Lists, scores: NDArray[np.float32]) -> dict[str, tuple[flo
     found: dict[str, tuple[float, float, float]] = {}
     for name, label in labels.items():
         if label.any() and not label.all():
-            fitted = LogisticRegression(C=1e4, max_iter=1_000).fit(inputs, label)
+            fitted = LogisticRegression(C=1e4, solver="newton-cholesky", tol=1e-9, max_iter=100).fit(inputs, label)
             slope = fitted.coef_[0]
             found[name] = (float(fitted.intercept_[0]), float(slope[0]), float(slope[1]))
     return found

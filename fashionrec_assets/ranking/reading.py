@@ -11,7 +11,7 @@ from scipy import sparse
 
 from fashionrec_assets.catalog.event_log import EventLog
 from fashionrec_assets.catalog.reading import event_log
-from fashionrec_assets.index.vectors_index import ItemIndex
+from fashionrec_assets.index.item_index import ItemIndex
 from fashionrec_assets.ranking.knowledge import Knowledge
 from fashionrec_assets.ranking.sources.tfidf import text_features
 from fashionrec_assets.resources.shop import Shop

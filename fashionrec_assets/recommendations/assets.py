@@ -48,7 +48,7 @@ RULES_STAGE = Stage("business_rules", "table", version="1", settings=("recommend
 HOMEPAGE_STAGE = Stage(
     "homepage",
     "user",
-    version="4",
+    version="5",
     key="user_id",
     reads=("history",),
     settings=(

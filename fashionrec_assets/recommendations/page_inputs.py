@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from fashionrec_assets.catalog.reading import cuts, launched
 from fashionrec_assets.embeddings.reading import stored_vectors
-from fashionrec_assets.index.vectors_index import ItemIndex
+from fashionrec_assets.index.item_index import ItemIndex
 from fashionrec_assets.recommendations.cosines import rounded_units
 from fashionrec_assets.recommendations.homepage import Facts, pages
 from fashionrec_assets.recommendations.popular import popular_items, trend_of

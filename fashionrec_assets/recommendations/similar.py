@@ -23,7 +23,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fashionrec_assets.index.vectors_index import ItemIndex, build
+from fashionrec_assets.index.building import build
+from fashionrec_assets.index.item_index import ItemIndex
 from fashionrec_assets.recommendations.cosines import SCALE, rounded_units
 from fashionrec_assets.recommendations.diversity import places
 from fashionrec_assets.recommendations.tables import BY, SIMILAR_ITEMS, arrow_schema

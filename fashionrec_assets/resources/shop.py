@@ -9,14 +9,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 
+from fashionrec_assets.resources.compute import Batch, Compute, Made, Work, compute_of
 from fashionrec_assets.resources.redaction import harmless
 from fashionrec_assets.settings import Settings
 from fashionrec_assets.storage import ledger
@@ -68,18 +70,6 @@ class LogReporter:
 
     def failed(self, stage: str) -> None:
         _log.error("%s failed", stage)
-
-
-@dataclass(frozen=True)
-class Made:
-    """What a bucket's work gave: rows for the store, the `output_fp` of each key, and rows for the stage's table.
-
-    A key that is not in `outputs` failed: it has no output and stays to be done by the next run.
-    """
-
-    rows: pa.Table
-    outputs: Mapping[str, str]
-    table_rows: pa.Table | None = None
 
 
 @dataclass
@@ -139,14 +129,23 @@ class StageRun:
         return planned
 
     def by_bucket(
-        self, plan: Plan, store: BucketStore, compute: Callable[[list[str]], Made], table: Table | None = None
-    ) -> None:
-        """Do a plan bucket by bucket: `compute` the bucket's keys, write its file, then its rows and ledger entries.
+        self,
+        plan: Plan,
+        store: BucketStore,
+        work: Work[Batch, Made],
+        read: Callable[[list[str]], Batch],
+        table: Table | None = None,
+        *,
+        portion: int | None = None,
+    ) -> list[str]:
+        """Do a plan bucket by bucket: `work` on what `read` gives of its keys, its file, then its rows and its ledger
+        entries. Returns the keys that failed.
 
         The file always comes first: a kill in between leaves keys that the next run finds stale (or orphaned) and does
-        again, never a ledger entry without its file. A batch never spans buckets, so that an interrupted run ends with
-        the same bytes as an undisturbed one. Opening the warehouse costs more than a small bucket: buckets done within
-        `COMMIT_SECONDS` share a transaction, and an error keeps what was done before it.
+        again, never a ledger entry without its file. A batch is a bucket's keys, at most `portion` of them, and never
+        spans buckets, so that an interrupted run ends with the same bytes as an undisturbed one, and so does one whose
+        batches were computed elsewhere (`Shop.compute`). Opening the warehouse costs more than a small bucket: buckets
+        done within `COMMIT_SECONDS` share a transaction, and an error keeps what was done before it.
         """
         if plan.orphaned:
             store.put(store.schema.empty_table(), drop=plan.orphaned)
@@ -167,22 +166,30 @@ class StageRun:
             outputs.clear()
             rows.clear()
 
+        buckets = [keys for _, keys in store.group(list(plan.todo))]
+        portions = [list(ledger.batches(keys, portion or len(keys))) for keys in buckets]
+        failed: list[str] = []
         committed = time.monotonic()
-        try:
-            for _, keys in store.group(list(plan.todo)):
-                made = compute(keys)
-                store.put(made.rows, drop=[key for key in keys if key not in made.outputs])
-                outputs.update(made.outputs)
-                if made.table_rows is not None:
-                    rows.append(made.table_rows)
-                done += len(keys)
-                if time.monotonic() - committed >= COMMIT_SECONDS:
+        tasks = [keys for bucket in portions for keys in bucket]
+        with closing(self.shop.compute.map(work, tasks, read)) as computed:
+            try:
+                for keys, bucket in zip(buckets, portions, strict=True):
+                    made = Made.joined(list(islice(computed, len(bucket))))
+                    failed_here = [key for key in keys if key not in made.outputs]
+                    store.put(made.rows, drop=failed_here)
+                    outputs.update(made.outputs)
+                    failed += failed_here
+                    if made.table_rows is not None:
+                        rows.append(made.table_rows)
+                    done += len(keys)
+                    if time.monotonic() - committed >= COMMIT_SECONDS:
+                        commit()
+                        committed = time.monotonic()
+                    self.progress(done, total)
+            finally:
+                if outputs:
                     commit()
-                    committed = time.monotonic()
-                self.progress(done, total)
-        finally:
-            if outputs:
-                commit()
+        return failed
 
     @contextmanager
     def commit(self, plan: Plan, outputs: Mapping[str, str], *, orphans: bool = False) -> Generator[Connection]:
@@ -213,6 +220,7 @@ class Shop:
         rebuild: bool = False,
         retrain: bool = False,
         retry: Callable[[Exception, str], Exception | None] = lambda error, stage: None,
+        compute: Compute | None = None,
     ) -> None:
         self.settings = settings
         self.tables = tuple(tables)
@@ -222,12 +230,18 @@ class Shop:
         self.anew = rebuild or retrain
         """Whether models count as stale and start from the beginning: what the job `weekly_retrain` asks for."""
         self._retry = retry
+        self._compute = compute
         self._stamp: tuple[object, ...] = ()
         self._known: dict[tuple[str, str], str | None] = {}
 
     @property
     def home(self) -> Path:
         return self.settings.home
+
+    @cached_property
+    def compute(self) -> Compute:
+        """Where the batches of stages are computed: what the shop was given, else what the settings name."""
+        return self._compute or compute_of(self.settings.compute)
 
     @property
     def reports(self) -> Path:

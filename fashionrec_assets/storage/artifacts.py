@@ -31,6 +31,9 @@ class ArtifactMissingError(FileNotFoundError):
     """The ledger names a version whose folder is not there, or not as it was written."""
 
 
+_DRAFT = ".draft-"
+
+
 class Artifacts:
     """`<root>/<name>/<version>/`, immutable once there."""
 
@@ -88,7 +91,10 @@ class Artifacts:
         """An empty folder to fill; renamed into place when the block ends, deleted when it raises."""
         home = self.root / name
         home.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=home))
+        # A run that is killed after its last write never comes to prune what a killed run before it left.
+        for left in home.glob(f"{_DRAFT}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=home))
         final = home / version
         try:
             with explained(final):

@@ -27,6 +27,8 @@ from pydantic import ValidationError
 
 from fashionrec_assets.settings import digest
 from fashionrec_assets.storage import erasing
+from fashionrec_assets.storage.artifacts import MANIFEST
+from fashionrec_assets.storage.buckets import BOOKKEEPING
 from fashionrec_assets.storage.faults import reached
 from fashionrec_assets.storage.files import explained, file_digest, write_text
 from fashionrec_assets.storage.release_notes import FileNote, Provenance, Release, State, Switch, TableNote, Verdict
@@ -34,6 +36,9 @@ from fashionrec_assets.storage.served import WITHDRAWN, ServedTables
 
 NOTE = "release.json"
 SCORES = "scores"
+_BOOKKEEPING = {*BOOKKEEPING, MANIFEST}
+_COURSE = {"curve.json", "summary.json"}
+"""Files of models that say how a training went, its seconds too: of no concern to which release it is."""
 _OPEN = 3
 """Releases that stay open for reading: around a switch, pages of both are asked for."""
 
@@ -135,7 +140,8 @@ class Releases:
             with explained(self.root):
                 notes = {name: _take(source, draft / name, known) for name, source in sorted(files.items())}
                 said = made_from.model_dump(mode="json", include={"stages", "code", "models", "cut"})
-                version = digest([said, {name: note.sha256 for name, note in notes.items()}])[:12]
+                content = {name: note.sha256 for name, note in notes.items() if Path(name).name not in _COURSE}
+                version = digest([said, content])[:12]
                 if self.whole(version):
                     return self.read(version)
                 release = Release(
@@ -347,10 +353,9 @@ def _take(source: Path, target: Path, known: Mapping[tuple[int, int], FileNote])
 
 
 def names_of(folder: Path, under: str) -> dict[str, Path]:
-    """Every file in `folder`, as `<under>/<path in it>`."""
-    return {
-        f"{under}/{path.relative_to(folder).as_posix()}": path for path in sorted(folder.rglob("*")) if path.is_file()
-    }
+    """Every file in `folder`, as `<under>/<path in it>`, but for what is noted of the others and what was set aside."""
+    kept = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".damaged")
+    return {f"{under}/{path.relative_to(folder).as_posix()}": path for path in kept if path.name not in _BOOKKEEPING}
 
 
 def now() -> str:

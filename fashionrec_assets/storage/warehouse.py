@@ -23,9 +23,8 @@ from fashionrec_assets.settings import StorageSettings
 from fashionrec_assets.storage.faults import reached
 from fashionrec_assets.storage.files import disk_error, draft_of
 from fashionrec_assets.storage.healing import Beside, Copies, is_damage
+from fashionrec_assets.storage.instances import Connection, Instance, configure, instance_of
 from fashionrec_assets.storage.tables import Table, literal, quote
-
-Connection = duckdb.DuckDBPyConnection
 
 _log = logging.getLogger(__name__)
 
@@ -50,17 +49,8 @@ def _is_locked(error: BaseException) -> bool:
 def scratch(settings: StorageSettings, spill: Path) -> Connection:
     """An in-memory connection for out-of-core work: beyond `memory_limit` it spills into the folder `spill`."""
     spill.mkdir(parents=True, exist_ok=True)
-    connection = _configured(duckdb.connect(), settings)
+    connection = configure(duckdb.connect(), settings)
     connection.execute("SET temp_directory = ?", [str(spill)])
-    return connection
-
-
-def _configured(connection: Connection, settings: StorageSettings) -> Connection:
-    connection.execute("SET memory_limit = ?", [settings.memory_limit])
-    connection.execute("SET threads = ?", [settings.threads])
-    connection.execute("SET TimeZone = 'UTC'")
-    # A name that is no table must be an error, not a Python variable that happens to have it.
-    connection.execute("SET python_enable_replacements = false")
     return connection
 
 
@@ -98,11 +88,8 @@ class Warehouse:
         with self._noted("read"), self._told():
             if not inside:
                 self._let_writers_pass()
-            connection = self._connect(read_only=True)
-            try:
+            with self._connected(read_only=True) as connection:
                 yield connection
-            finally:
-                connection.close()
 
     @contextmanager
     def writer(self) -> Generator[Connection]:
@@ -114,22 +101,20 @@ class Warehouse:
             with self._noted("write"), self._told(), self._locked():
                 if not self.path.exists() and self.copies.backup.exists():
                     self._heal("it is missing")
-                connection = self._connect(read_only=False)
-                try:
-                    self._declare(connection)
-                    reached("before transaction", self.path)
-                    connection.begin()
-                    reached("in transaction", self.path)
-                    yield connection
-                    reached("before commit", self.path)
-                    connection.commit()
-                except BaseException:
-                    # A rollback outside a transaction (an interrupt before it began) must not hide the cause.
-                    with suppress(duckdb.Error):
-                        connection.rollback()
-                    raise
-                finally:
-                    connection.close()
+                with self._connected(read_only=False) as connection:
+                    try:
+                        self._declare(connection)
+                        reached("before transaction", self.path)
+                        connection.begin()
+                        reached("in transaction", self.path)
+                        yield connection
+                        reached("before commit", self.path)
+                        connection.commit()
+                    except BaseException:
+                        # A rollback outside a transaction (an interrupt before it began) must not hide the cause.
+                        with suppress(duckdb.Error):
+                            connection.rollback()
+                        raise
             reached("after commit", self.path)
         finally:
             self._writes += 1
@@ -255,7 +240,20 @@ class Warehouse:
             "Wait for the other run to finish, or raise storage.lock_timeout_s."
         )
 
-    def _connect(self, *, read_only: bool) -> Connection:
+    @contextmanager
+    def _connected(self, *, read_only: bool) -> Generator[Connection]:
+        """A connection to the file, which is open no longer than the block."""
+        instance, spoilt = instance_of(self.path), False
+        connection = self._connect(instance, read_only=read_only)
+        try:
+            yield connection
+        except duckdb.Error as error:
+            spoilt = is_damage(error, opening=True)
+            raise
+        finally:
+            instance.close(connection, spoilt=spoilt)
+
+    def _connect(self, instance: Instance, *, read_only: bool) -> Connection:
         def tell(state: RetryCallState) -> None:
             if state.attempt_number == 3:
                 _log.warning("waiting for another process to finish with %s", self.path)
@@ -268,30 +266,32 @@ class Warehouse:
             reraise=True,
         )
         def connect() -> Connection:
-            return duckdb.connect(str(self.path), read_only=read_only)
+            return instance.open(self.settings, read_only=read_only)
+
+        def look() -> None:
+            instance.close(connect())
 
         try:
             if self.copies.suspect.exists():
-                self._heal_if(connect, self.copies.suspect.read_text("utf-8").strip())
+                self._heal_if(look, self.copies.suspect.read_text("utf-8").strip())
             try:
-                connection = connect()
+                return connect()
             except duckdb.Error as error:
                 if _is_locked(error) or not is_damage(error, opening=True) or self._disk_error(error):
                     raise
-                self._heal_if(connect, f"{type(error).__name__}: {error}")
-                connection = connect()
+                self._heal_if(look, f"{type(error).__name__}: {error}")
+                return connect()
         except duckdb.Error as error:
             if _is_locked(error):
                 raise self._busy() from error
             raise
-        return _configured(connection, self.settings)
 
-    def _heal_if(self, connect: Callable[[], Connection], reason: str) -> None:
-        """Put the file right, unless another process did so meanwhile."""
+    def _heal_if(self, look: Callable[[], None], reason: str) -> None:
+        """Put the file right, unless another process did so meanwhile and `look` can open it."""
         with self._locked():
             if not self.copies.suspect.exists():
                 try:
-                    connect().close()
+                    look()
                 except duckdb.Error as error:
                     if not is_damage(error, opening=True):
                         raise

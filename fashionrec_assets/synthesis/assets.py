@@ -88,7 +88,7 @@ def vae_model(shop: ShopParam) -> dg.MaterializeResult:
             latent_units=found.posterior.latent,
             posterior=found.posterior.words,
             changed_share_since_training=0.0 if planned.plan.todo else round(planned.share, 4),
-            learning_curve=picture(_plot(found.curve), "reconstruction, KL and active units by epoch"),
+            learning_curve=picture(_plot(shop, found.curve), "reconstruction, KL and active units by epoch"),
         )
 
 
@@ -180,7 +180,7 @@ def _examples(shop: Shop) -> list[dict[str, object]]:
         return found.to_arrow_table().to_pylist()
 
 
-def _plot(curve: Sequence[VaeEpoch]) -> bytes:
+def _plot(shop: Shop, curve: Sequence[VaeEpoch]) -> bytes:
     return line_plot(
         {
             "reconstruction": {
@@ -189,5 +189,6 @@ def _plot(curve: Sequence[VaeEpoch]) -> bytes:
             },
             "KL in nats a row": {"KL": [epoch.kl for epoch in curve]},
             "active units": {"active": [epoch.active for epoch in curve]},
-        }
+        },
+        kept=shop.home / "cache" / "vae_model.png",
     )

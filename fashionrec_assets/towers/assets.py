@@ -6,10 +6,10 @@ losses, training.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -19,10 +19,10 @@ from fashionrec_assets.catalog.event_log import BEHAVIOURS
 from fashionrec_assets.catalog.reading import Cuts, cuts, event_log, launched, training_rows
 from fashionrec_assets.plots import line_plot
 from fashionrec_assets.resources.glue import ShopParam, asset_spec, materialized, picture
-from fashionrec_assets.resources.shop import Made, Shop, StageRun
+from fashionrec_assets.resources.shop import Shop, StageRun
 from fashionrec_assets.settings import digest
 from fashionrec_assets.storage import ledger
-from fashionrec_assets.storage.buckets import VECTOR_COLUMNS, vector_rows
+from fashionrec_assets.storage.buckets import VECTOR_COLUMNS
 from fashionrec_assets.storage.ledger import ModelPlan, Stage
 from fashionrec_assets.towers.reading import (
     CATEGORIES,
@@ -35,6 +35,7 @@ from fashionrec_assets.towers.reading import (
     item_features,
     user_profiles,
 )
+from fashionrec_assets.towers.work import ItemVectors
 
 if TYPE_CHECKING:
     from fashionrec_assets.towers.artifact import TwoTower
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 MODEL = Stage(
     "two_tower_model",
     "model",
-    version="2",
+    version="3",
     settings=(
         "two_tower",
         "seed",
@@ -103,7 +104,7 @@ def two_tower_model(shop: ShopParam) -> dg.MaterializeResult:
             training_seconds=round(sum(epoch["seconds"] for name in MODELS for epoch in curve[name]), 1),
             started_from=curve["start"] or "scratch",
             changed_share_since_training=0.0 if fitted else round(planned.share, 4),
-            learning_curve=picture(_plot(curve), "training loss and validation NDCG by epoch"),
+            learning_curve=picture(_plot(shop, curve), "training loss and validation NDCG by epoch"),
         )
 
 
@@ -118,23 +119,9 @@ def two_tower_model(shop: ShopParam) -> dg.MaterializeResult:
 def item_vectors(shop: ShopParam) -> dg.MaterializeResult:
     """One vector per item from the item tower, for inner-product search with user vectors."""
     with shop.stage(VECTORS) as run:
-        folder = shop.current(MODEL.name) / SERVED
         store = shop.store(VECTOR_STORE, VECTOR_COLUMNS)
         plan = run.plan(present=store.keys(), model=shop.model_id(MODEL.name))
-        model: TwoTower | None = None
-
-        def compute(keys: list[str]) -> Made:
-            nonlocal model
-            from fashionrec_assets.towers.artifact import TwoTower
-
-            model = model or TwoTower.load(folder)
-            made = model.item_vectors(item_features(shop, keys))
-            outputs = {
-                key: hashlib.sha256(vector.tobytes()).hexdigest() for key, vector in zip(keys, made, strict=True)
-            }
-            return Made(vector_rows(keys, made), outputs)
-
-        run.by_bucket(plan, store, compute)
+        run.by_bucket(plan, store, ItemVectors(shop), lambda keys: item_features(shop, keys))
         return materialized(run, rows=len(store.keys()), dimension=shop.settings.two_tower.dim)
 
 
@@ -182,7 +169,8 @@ def _train(shop: Shop, run: StageRun, planned: ModelPlan) -> FittedTwoTower:
     made_of = {"rows": planned.plan.todo, "code": planned.plan.code_fp, "start": start, **content}
     ends = {SELECTION: split.validation, EVALUATION: split.test, SERVED: split.end}
     said = {name: feedback(shop, log, before=before) for name, before in ends.items()}
-    fitted = fit_two_tower(
+    fit = partial(
+        fit_two_tower,
         history,
         log.between(None, split.test),
         features,
@@ -196,8 +184,8 @@ def _train(shop: Shop, run: StageRun, planned: ModelPlan) -> FittedTwoTower:
         session_gap=settings.catalog.session_gap_minutes * 60,
         starts=starts,
         checkpoints=shop.spill / MODEL.name,
-        progress=run.progress,
     )
+    fitted = shop.compute.train(lambda progress: fit(progress=progress), run.progress)
     served = fitted.served or fitted.evaluation
     with shop.artifacts.write(MODEL.name, served.model.model_id) as folder:
         curves: dict[str, Any] = {"epochs": fitted.epochs, "start": start, "code": planned.plan.code_fp, SERVED: []}
@@ -249,7 +237,7 @@ def _forget(shop: Shop, planned: ModelPlan, version: str) -> None:
         ledger.forget_training_rows(connection, planned, renamed)
 
 
-def _plot(curve: dict[str, Any]) -> bytes:
+def _plot(shop: Shop, curve: dict[str, Any]) -> bytes:
     return line_plot(
         {
             "training loss": {
@@ -260,4 +248,5 @@ def _plot(curve: dict[str, Any]) -> bytes:
             "validation NDCG@20": {"before validation": [epoch["ndcg"] for epoch in curve[SELECTION]]},
         },
         mark=curve["epochs"],
+        kept=shop.home / "cache" / "two_tower_model.png",
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from fashionrec_assets.resources.models import moved
 from fashionrec_assets.towers.sequences import Batch
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def encode_users(
     from fashionrec_assets.towers.user_tower import UserTokens
 
     def on_device(values: NDArray[Any]) -> torch.Tensor:
-        return torch.from_numpy(values).to(module.device)
+        return moved(torch.from_numpy(values), module.device)
 
     return module.users(
         UserTokens(

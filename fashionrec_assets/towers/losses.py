@@ -1,32 +1,17 @@
-"""What the towers are trained with: four losses behind one signature.
+"""The losses the towers can be trained with that look at each pair of a positive and a negative by itself.
 
-Belongs here: losses as functions of tensors. Does not belong here: networks, negatives, batches, the loop.
-Imports torch at the top: import this module inside functions.
+Belongs here: losses as functions of tensors. Does not belong here: the softmax over all candidates
+(`shared_softmax.py`), networks, negatives, batches, the loop. Imports torch at the top: import this module inside
+functions.
 
-All take `positive` (p,) and `negative` (p, c) logits; `log_weight` (c,) or (p, c): how many items a candidate stands
-for; `excluded` bool (p, c): candidates that are the row's own positive or another item its user took (no false
-negatives).
+Both take `positive` (p,) and `negative` (p, c) logits, and `excluded` bool (p, c): candidates that are the row's own
+positive or another item its user took (no false negatives).
 """
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
-
-
-def sampled_softmax(positive: Tensor, negative: Tensor, log_weight: Tensor, excluded: Tensor) -> Tensor:
-    """Mean cross-entropy of the positives against weighted negatives.
-
-    The positive is not sampled, so it gets no correction (Khrylchenko et al. 2025); the estimate then approaches the
-    full softmax as candidates grow.
-    """
-    return infonce(positive, negative + log_weight, excluded)
-
-
-def infonce(positive: Tensor, negative: Tensor, excluded: Tensor) -> Tensor:
-    """Cross-entropy of the positives against the negatives as they are (van den Oord et al. 2018): no correction."""
-    return F.softplus(torch.logsumexp(negative.masked_fill(excluded, -torch.inf), dim=1) - positive).mean()
 
 
 def bpr(positive: Tensor, negative: Tensor, excluded: Tensor) -> Tensor:

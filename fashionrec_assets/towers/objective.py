@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fashionrec_assets.resources.models import moved
 from fashionrec_assets.settings import TwoTowerSettings
 from fashionrec_assets.towers import losses
 from fashionrec_assets.towers.artifact import TwoTower
@@ -24,6 +25,7 @@ from fashionrec_assets.towers.item_tower import ItemTensors
 from fashionrec_assets.towers.negatives import NegativeSampler
 from fashionrec_assets.towers.popularity import PopularityHistory
 from fashionrec_assets.towers.sequences import Batch
+from fashionrec_assets.towers.shared_softmax import shared_softmax
 from fashionrec_assets.towers.untrained import FIRST_OF_TASK
 
 PROFILE_DROPOUT = 0.1
@@ -35,8 +37,8 @@ class StepLoss:
     """`total` is minimised; `ranking` and `tasks` are the plain losses it is made of."""
 
     total: Tensor
-    ranking: float
-    tasks: dict[str, float]
+    ranking: Tensor
+    tasks: dict[str, Tensor]
 
 
 def sampler_for(settings: TwoTowerSettings, frequency: NDArray[np.int64]) -> NegativeSampler:
@@ -102,14 +104,15 @@ class Objective:
         # One product for all parts of a logit: similarity, popularity and the correction for sampling.
         correction = self._on_device(candidates.log_weight)[:, None] * (settings.loss == "sampled_softmax")
         left = torch.cat([queries, popular, torch.ones_like(strength)[:, None]], dim=1)
-        negative = left @ torch.cat([vectors[of], bias[:, of].T, correction], dim=1).T
-        excluded = self._on_device(_taken(batch, row, in_tokens, in_targets, in_candidates, len(involved)))
+        right = torch.cat([vectors[of], bias[:, of].T, correction], dim=1)
+        taken = self._on_device(_taken(batch, row, in_tokens, in_targets, in_candidates, len(involved)))
+        own = None
         if mined.shape[1]:
             hardest = self._on_device(in_mined.reshape(mined.shape))
-            more = torch.einsum("pd,phd->ph", queries, vectors[hardest])
-            negative = torch.cat([negative, more + torch.einsum("pt,tph->ph", popular, bias[:, hardest])], dim=1)
-            excluded = torch.cat([excluded, self._on_device(mined < 0)], dim=1)
-        ranking = self._ranking(positive, negative, excluded)
+            own = torch.einsum("pd,phd->ph", queries, vectors[hardest])
+            own = own + torch.einsum("pt,tph->ph", popular, bias[:, hardest])
+            own = own.masked_fill(self._on_device(mined < 0), -torch.inf)
+        ranking = self._ranking(positive, left, right, taken, self._on_device(row), own)
 
         parts = {
             task: module.heads.loss(
@@ -124,23 +127,28 @@ class Objective:
         total = ranking
         for name, part in parts.items():
             total = total + module.heads.weighted(name, part, uncertainty=settings.task_weighting == "uncertainty")
-        return StepLoss(total, float(ranking.detach()), {name: float(part.detach()) for name, part in parts.items()})
+        return StepLoss(total, ranking, parts)
 
-    def _ranking(self, positive: Tensor, negative: Tensor, excluded: Tensor) -> Tensor:
-        """The loss that the settings name; for the sampled softmax `negative` is corrected already."""
+    def _ranking(
+        self, positive: Tensor, left: Tensor, right: Tensor, taken: Tensor, row: Tensor, own: Tensor | None
+    ) -> Tensor:
+        """The loss that the settings name; for the sampled softmax `left` @ `right` is corrected already."""
         settings = self.model.settings
+        if settings.loss in ("sampled_softmax", "infonce"):
+            return shared_softmax(positive, left, right, taken, row, own)
+        negative, excluded = left @ right.T, taken[row]
+        if own is not None:
+            negative, excluded = torch.cat([negative, own], dim=1), torch.cat([excluded, own == -torch.inf], dim=1)
         if settings.loss == "bpr":
             return losses.bpr(positive, negative, excluded)
-        if settings.loss == "gbce":
-            offset = self.model.module.offset
-            return losses.gbce(
-                positive + offset,
-                negative + offset,
-                excluded,
-                sampling_rate=self.sampler.sampling_rate,
-                calibration=settings.gbce_calibration,
-            )
-        return losses.infonce(positive, negative, excluded)
+        offset = self.model.module.offset
+        return losses.gbce(
+            positive + offset,
+            negative + offset,
+            excluded,
+            sampling_rate=self.sampler.sampling_rate,
+            calibration=settings.gbce_calibration,
+        )
 
     def _hidden(self, inputs: ItemTensors, rng: np.random.Generator) -> ItemTensors:
         """ID dropout and modality dropout."""
@@ -158,7 +166,7 @@ class Objective:
         return {name: np.where(hidden, 0, codes) for name, codes in self.profiles.items()}
 
     def _on_device(self, values: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(values).to(self.model.module.device)
+        return moved(torch.from_numpy(values), self.model.module.device)
 
 
 def _taken(
@@ -169,7 +177,7 @@ def _taken(
     in_candidates: NDArray[np.int64],
     n: int,
 ) -> NDArray[np.bool_]:
-    """bool (p, c): candidates that the sequence of a target (one of `row`) holds, as an event or as a target.
+    """bool (b, c): candidates that each sequence holds, as an event or as a target (of `row` (p,)).
 
     `in_*`: places among the `n` items of the batch.
     """
@@ -179,4 +187,4 @@ def _taken(
     owner = np.repeat(np.arange(len(batch.items)), batch.items.shape[1])
     taken[owner, np.where(batch.items.ravel() >= 0, column[in_tokens], -1)] = True
     taken[row, column[in_targets]] = True
-    return taken[row, :-1]
+    return taken[:, :-1]

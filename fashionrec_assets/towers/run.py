@@ -17,14 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionrec_assets.catalog.event_log import EventLog
-from fashionrec_assets.divergence import TrainingError, finite
-from fashionrec_assets.embeddings.checkpoints import (
-    Checkpoint,
-    optimiser_tensors,
-    prefixed,
-    restore_optimiser,
-    under,
-)
+from fashionrec_assets.divergence import Losses, TrainingError
+from fashionrec_assets.embeddings.checkpoints import Checkpoint, prefixed, under
+from fashionrec_assets.resources.models import computes_on_gpu, fastest_precision
 from fashionrec_assets.towers.artifact import TwoTower
 from fashionrec_assets.towers.features import ItemFeatures, UserProfiles
 from fashionrec_assets.towers.feedback import Feedback
@@ -37,9 +32,7 @@ if TYPE_CHECKING:
 
     from fashionrec_assets.towers.two_tower import TwoTowerModule
 
-__all__ = ["GRADIENT_NORM", "TrainedTwoTower", "TrainingCurve", "TrainingError", "TrainingRun"]
-
-GRADIENT_NORM = 5.0
+__all__ = ["TrainedTwoTower", "TrainingCurve", "TrainingError", "TrainingRun"]
 
 
 @dataclass(frozen=True)
@@ -78,9 +71,7 @@ class TrainingRun:
         feedback: Feedback | None,
         seed: int,
     ) -> None:
-        import torch
-        from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-
+        from fashionrec_assets.towers.descent import Descent
         from fashionrec_assets.towers.objective import Objective, sampler_for
 
         settings = model.settings
@@ -96,25 +87,34 @@ class TrainingRun:
             model.profile_codes(profiles, log.n_users),
             feedback,
         )
-        self.optimiser = torch.optim.AdamW(
-            model.module.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
         # Steps are large and noisy, and their running average is the better model: it is what is measured and kept.
-        self.average = AveragedModel(model.module, multi_avg_fn=get_ema_multi_avg_fn(settings.weight_average))
-        self.averaged = replace(model, module=cast("TwoTowerModule", self.average.module))
+        self.descent = Descent(
+            model.module,
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            decay=lambda steps: settings.weight_average,
+        )
+        self.averaged = replace(model, module=cast("TwoTowerModule", self.descent.average))
         self.curve: list[TrainingCurve] = []
         self.best, self.best_epoch = -math.inf, 0
         self.best_state: dict[str, Tensor] = copy.deepcopy(self.averaged.module.state_dict())
 
     def one_epoch(self, evaluate: Callable[[TwoTower], float] | None) -> None:
         """Train for an epoch, judge it, and keep its weights if they are the best so far."""
-        import torch
+        from fashionrec_assets.embeddings.precision import autocast
 
         began, epoch, settings = time.perf_counter(), len(self.curve) + 1, self.model.settings
         hard = self._hard_negatives(curriculum(epoch, settings.hard_negatives))
-        device = self.model.module.device.type
+        device = self.model.module.device
+        precision = fastest_precision(str(device), training=True)
         self.model.module.train()
-        steps: list[tuple[float, dict[str, float]]] = []
+        losses = Losses(
+            model="two_tower_model",
+            epoch=epoch,
+            remedy="lower two_tower.learning_rate or raise two_tower.temperature, and check that item vectors are "
+            "finite and not huge",
+            on_gpu=computes_on_gpu(device.type),
+        )
         for batch in training_batches(
             self.log,
             history=settings.history,
@@ -125,25 +125,13 @@ class TrainingRun:
         ):
             if not (batch.targets >= 0).any():
                 continue
-            with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):
+            with autocast(device, precision):
                 loss = self.objective(batch, hard, self.rng)
-            finite(
-                float(loss.total.detach()),
-                model="two_tower_model",
-                epoch=epoch,
-                step=len(steps) + 1,
-                remedy="lower two_tower.learning_rate or raise two_tower.temperature, and check that item vectors are "
-                "finite and not huge",
-            )
-            self.optimiser.zero_grad(set_to_none=True)
-            loss.total.backward()
-            torch.nn.utils.clip_grad_norm_(self.model.module.parameters(), GRADIENT_NORM)
-            self.optimiser.step()
-            self.average.update_parameters(self.model.module)
-            steps.append((loss.ranking, loss.tasks))
+            losses.add(loss.total, {"ranking": loss.ranking, **loss.tasks})
+            self.descent.step(loss.total)
+        self.descent.settle()
+        ranking, tasks = losses.mean("ranking"), {name: losses.mean(name) for name in self.objective.tasks}
         ndcg = None if evaluate is None else float(evaluate(self.averaged))
-        ranking = sum(value for value, _ in steps) / max(len(steps), 1)
-        tasks = {name: sum(t.get(name, 0.0) for _, t in steps) / len(steps) for name in self.objective.tasks}
         self.curve.append(TrainingCurve(epoch, ranking, ndcg, time.perf_counter() - began, tasks))
         if ndcg is None:
             self.best_epoch = epoch
@@ -170,9 +158,8 @@ class TrainingRun:
 
         tensors = {
             **prefixed("model.", self.model.module.state_dict()),
-            **prefixed("average.", self.average.state_dict()),
             **prefixed("best.", self.best_state),
-            **prefixed("optimiser.", optimiser_tensors(self.optimiser)),
+            **prefixed("descent.", self.descent.tensors()),
             "generator": torch.get_rng_state(),
         }
         if self.model.module.device.type == "cuda":
@@ -193,9 +180,8 @@ class TrainingRun:
             return
         tensors, facts = found
         self.model.module.load_state_dict(under("model.", tensors))
-        self.average.load_state_dict(under("average.", tensors))
         self.best_state = under("best.", tensors)
-        restore_optimiser(self.optimiser, under("optimiser.", tensors))
+        self.descent.restore(under("descent.", tensors))
         torch.set_rng_state(tensors["generator"])
         if self.model.module.device.type == "cuda":
             torch.cuda.set_rng_state(tensors["device_generator"])

@@ -116,8 +116,8 @@ def training_batches(
     offsets = log.offsets()
     counts = np.diff(offsets)
     windows = -(-counts // history)
-    ends = np.concatenate([np.arange(c, 0, -history) for c in counts[counts > 0]] or [np.zeros(0, np.int64)])
-    ends = ends + np.repeat(offsets[:-1], windows)
+    newer = np.arange(int(windows.sum())) - np.repeat(np.cumsum(windows) - windows, windows)
+    ends = np.repeat(offsets[1:], windows) - history * newer
     firsts = np.repeat(offsets[:-1], windows)
     starts = np.maximum(ends - history, firsts)
     # Sequences of similar length share a batch, or padding would be most of it.

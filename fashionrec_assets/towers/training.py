@@ -16,7 +16,7 @@ from typing import Any
 
 from fashionrec_assets.catalog.event_log import EventLog
 from fashionrec_assets.embeddings.checkpoints import Checkpoint
-from fashionrec_assets.resources.models import best_device
+from fashionrec_assets.resources.models import best_device, fast_products
 from fashionrec_assets.settings import TwoTowerSettings
 from fashionrec_assets.towers.artifact import TwoTower, two_tower_id
 from fashionrec_assets.towers.features import ItemFeatures, UserProfiles
@@ -139,7 +139,8 @@ def train_two_tower(
         raise TrainingError("no events before the cut: nothing to train on; check the split days against the log")
     limit = settings.epochs if epochs is None else epochs
     device = best_device()
-    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device == "cuda" else []), deterministic():
+    forked = torch.random.fork_rng(devices=[torch.cuda.current_device()] if device == "cuda" else [])
+    with forked, deterministic(), fast_products(device):
         torch.manual_seed(seed)
         catalog = features.take(features.rows(log.item_ids))
         history = PopularityHistory.of(log, settings.popularity_half_lives)

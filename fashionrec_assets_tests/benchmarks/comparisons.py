@@ -12,10 +12,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -121,15 +123,19 @@ def in_turns(
 class Others:
     """A script of `others/` at work in the alternatives' environment, asked line by line over its standard streams.
 
-    `script` is a module name below `others`. It prints one JSON value a request (see `others/serving.py`).
+    `script` is a module name below `others`. It is started in a folder of its own, so paths given to it are absolute,
+    and prints one JSON value a request (see `others/serving.py`).
     """
 
     def __init__(self, script: str, *arguments: str) -> None:
         if not OTHERS_PYTHON.exists():
             raise SystemExit(f"{OTHERS_PYTHON} is missing: run `make bench`, or name one by FASHIONREC_BENCH_PYTHON")
         folder = Path(__file__).parent / "others"
+        # What libraries write where they are started (RecBole's logs and saved models) is not to stay.
+        self._scratch = tempfile.TemporaryDirectory()
         self._process = subprocess.Popen(
             [str(OTHERS_PYTHON.absolute()), "-W", "ignore", str(folder / f"{script}.py"), *arguments],
+            cwd=self._scratch.name,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -156,6 +162,7 @@ class Others:
             self._process.stdin.close()
         self._process.stdout.close()
         self._process.wait(timeout=60)
+        self._scratch.cleanup()
 
 
 @dataclass(frozen=True)
@@ -171,24 +178,23 @@ class Measured:
 def in_a_process(module: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Measured:
     """Run `python -m <module> <arguments>`; its last line on standard output is a JSON object.
 
-    `seconds` in that object, if it is there, counts instead of the process's life. Raises RuntimeError if it fails.
+    `seconds` in that object, if it is there, counts instead of the process's life. Raises RuntimeError if it fails, or
+    ends by `os._exit`.
     """
     began = time.monotonic()
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", module, *arguments],
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", f"{__package__}.watched", module, *arguments],
         stdout=subprocess.PIPE,
         text=True,
+        check=False,
         env={**os.environ, **(environment or {})},
     )
-    assert process.stdout is not None
-    with process.stdout:
-        lines = process.stdout.read().splitlines()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{module} {' '.join(arguments)} ended with {process.returncode}")
+    if done.returncode:
+        raise RuntimeError(f"{module} {' '.join(arguments)} ended with {done.returncode}")
+    *lines, last = done.stdout.splitlines()
     said: dict[str, Any] = json.loads(lines[-1]) if lines else {}
-    return Measured(float(said.pop("seconds", time.monotonic() - began)), resident_mib(usage.ru_maxrss), said)
+    peak = json.loads(last)["peak_mib"]
+    return Measured(float(said.pop("seconds", time.monotonic() - began)), peak, said)
 
 
 def resident_mib(maximum: int) -> float:
@@ -197,7 +203,12 @@ def resident_mib(maximum: int) -> float:
 
 
 def peak_mib() -> float:
-    """The most memory this process has held so far."""
+    """The most memory this process has held since its program started."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        found = re.search(r"^VmHWM:\s+(\d+) kB$", status.read_text("utf-8"), re.MULTILINE)
+        if found:
+            return int(found[1]) / 2**10
     return resident_mib(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 

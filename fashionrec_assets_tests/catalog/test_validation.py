@@ -17,6 +17,7 @@ import duckdb
 import pytest
 
 from fashionrec_assets.catalog.contract import ContractError
+from fashionrec_assets.catalog.lines import Log
 from fashionrec_assets.catalog.photos import PhotoStore
 from fashionrec_assets.catalog.tables import INTERACTIONS, ITEMS, REJECTS, USERS
 from fashionrec_assets.catalog.validation import Conservation
@@ -436,6 +437,32 @@ class TestLog:
         assert reading.conservation == Conservation("UserBehavior.csv", 400, good, 400 - good)
         bad = {number for number, line in enumerate(lines, 1) if line.endswith(b",?")}
         assert set(rejects(reading)) == bad
+
+    def test_lines_keep_their_numbers_and_events_their_order_when_threads_share_the_file(
+        self, shop: RawShop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # Threads share a file by its buffers, and a table by its groups of rows: many of both.
+        original = Log._lines_sql  # pyright: ignore[reportPrivateUsage]
+        buffers = "max_line_size = 4096, buffer_size = 65536, skip ="
+        monkeypatch.setattr(Log, "_lines_sql", lambda log: original(log).replace("skip =", buffers))
+        shop.write_catalog([f"i{n}" for n in range(50)])
+        lines = [f"u{n * 7919 % 10_007},i{n % 50},0,pv,{T0 + n % 1000}\r" for n in range(200_000)]
+        expected: dict[int, str] = {}
+        for number in range(9, len(lines), 9_973):
+            lines[number] = (f"u,i1,0,pv,bad{number}\r", "\r", f"u,gone{number},0,pv,{T0}\r", lines[0])[number % 4]
+            if number % 4 != 1:
+                expected[number + 2] = ("not a time", "", "unknown item", "duplicate")[number % 4]
+        shop.write("UserBehavior.csv", "user,item,category,behaviour,ts\r\n" + "\n".join(lines))
+        reading = shop.interactions()
+        found = rejects(reading)
+        assert {line: rest[1] for line, rest in found.items()} == expected
+        assert len(expected) > 10
+        assert {rest[2] for line, rest in found.items() if rest[1] == "not a time"} == {
+            f"bad{line - 2}" for line, reason in expected.items() if reason == "not a time"
+        }
+        events = rows(reading.table, "user_id, ts, item_id")
+        assert len(events) == reading.conservation.accepted == 200_000 - len(range(9, 200_000, 9_973))  # pyright: ignore[reportOptionalMemberAccess]
+        assert events == sorted(events)
 
 
 class TestUsers:

@@ -78,3 +78,30 @@ def test_a_restored_optimiser_steps_as_the_first_would_have() -> None:
     steps(optimiser, first, 2)
     steps(other, second, 2)
     assert torch.equal(first, second)
+
+
+def test_moments_come_back_as_their_parameters_lie_in_memory(tmp_path: Path) -> None:
+    def steps(count: int, optimiser: torch.optim.Optimizer, weight: torch.nn.Parameter) -> None:
+        for number in range(count):
+            weight.grad = torch.sin(weight.detach() + number)
+            optimiser.step()
+
+    def fresh() -> tuple[torch.nn.Parameter, torch.optim.Optimizer]:
+        values = torch.arange(96.0).view(2, 3, 4, 4).to(memory_format=torch.channels_last)
+        weight = torch.nn.Parameter(values)
+        return weight, torch.optim.AdamW([weight], lr=0.1, fused=True)
+
+    straight, optimiser = fresh()
+    steps(6, optimiser, straight)
+    weight, optimiser = fresh()
+    steps(3, optimiser, weight)
+    Checkpoint(tmp_path / "state", "one").save(optimiser_tensors(optimiser), {})
+    found = Checkpoint(tmp_path / "state", "one").load()
+    assert found is not None
+    again, other = fresh()
+    again.data.copy_(weight.detach())
+    restore_optimiser(other, found[0])
+    for number in range(3, 6):
+        again.grad = torch.sin(again.detach() + number)
+        other.step()
+    assert torch.equal(again, straight)

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from fashionrec_assets.divergence import TrainingDivergedError
-from fashionrec_assets.embeddings import compact_clip
+from fashionrec_assets.embeddings import clip_training, compact_clip
 from fashionrec_assets.embeddings.checkpoints import Checkpoint
 from fashionrec_assets.embeddings.clip import ClipEncoder
 from fashionrec_assets.embeddings.clip_data import Pairs
@@ -120,7 +120,10 @@ def test_the_test_part_does_not_shape_the_weights(trained: tuple[Path, TrainingR
     assert (tmp_path / compact_clip.WEIGHTS).read_bytes() == (trained[0] / compact_clip.WEIGHTS).read_bytes()
 
 
-def test_a_killed_training_goes_on_to_the_same_weights(trained: tuple[Path, TrainingReport], tmp_path: Path) -> None:
+def test_a_killed_training_goes_on_to_the_same_weights(
+    trained: tuple[Path, TrainingReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clip_training, "CHECKPOINT_SECONDS", 0.0)
     state, folder = tmp_path / "state.safetensors", tmp_path / "model"
     folder.mkdir()
     with pytest.raises(Killed):
@@ -146,6 +149,14 @@ def test_a_killed_training_goes_on_to_the_same_weights(trained: tuple[Path, Trai
     assert (folder / compact_clip.WEIGHTS).read_bytes() == (trained[0] / compact_clip.WEIGHTS).read_bytes()
     again = trained_in(folder, world(), state=state)
     assert again.curve == trained[1].curve, "a finished training that was not recorded is not repeated"
+
+
+def test_a_short_training_is_written_down_once_at_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writes: list[int] = []
+    monkeypatch.setattr(Checkpoint, "save", lambda self, tensors, facts: writes.append(len(facts["curve"])))
+    settings = SETTINGS.model_copy(update={"epochs": 2, "least_presented": 0})
+    assert len(trained_in(tmp_path, world(60), settings, state=tmp_path / "state").curve) == 2
+    assert writes == [2]
 
 
 def test_a_warm_start_takes_fewer_epochs_and_forgets_nothing(

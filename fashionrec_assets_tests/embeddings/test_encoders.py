@@ -94,6 +94,18 @@ def test_the_packaged_model_is_the_published_one() -> None:
     assert (folder / "tokenizer.json").is_file()
 
 
+def test_another_precision_is_another_encoder_with_nearly_the_same_vectors(sentence_folder: Path) -> None:
+    whole = SentenceEncoder(str(sentence_folder))
+    short = SentenceEncoder(str(sentence_folder), precision="bfloat16")
+    texts = ["a red dress", "a blue coat, with a hat"]
+    found = short.encode(texts)
+    assert short.model_id == f"{whole.model_id}/bfloat16"
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+    assert (found != whole.encode(texts)).any(), "it was computed in single precision"
+    assert ((found * whole.encode(texts)).sum(axis=1) > 0.999).all()
+
+
 def test_other_weights_in_the_package_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(b"something else")

@@ -151,6 +151,41 @@ def test_states_of_a_vit_are_its_patches_without_the_first_token(vit_folder: Pat
     np.testing.assert_allclose(fewer.states.reshape(3, 4, 16), quarters, **HALF)
 
 
+def test_one_pass_gives_a_text_its_vector_and_the_states_of_its_tokens(
+    texts_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sentences = SentenceEncoder(str(texts_folder / "model"), batch_size=2, tokens=6)
+    wanted = TextTokenEncoder(SentenceEncoder(str(texts_folder / "model")), most=6).encode(TEXTS)
+    vectors = sentences.encode(TEXTS)
+    passes: list[list[str]] = []
+    encode = sentences._model.encode
+    monkeypatch.setattr(sentences._model, "encode", lambda texts, **more: passes.append(texts) or encode(texts, **more))
+    found = TextTokenEncoder(sentences, most=6).encode(TEXTS)
+    assert not passes, "the texts were read before"
+    assert found.counts.tolist() == wanted.counts.tolist()
+    assert found.before.tolist() == wanted.before.tolist()
+    np.testing.assert_allclose(found.states, wanted.states, **HALF)
+    sentences.forget()
+    again = TextTokenEncoder(sentences, most=6).encode(TEXTS)
+    assert passes
+    assert again.states.tobytes() == found.states.tobytes(), "who asks first makes no difference"
+    done = len(passes)
+    assert (sentences.encode(TEXTS) == vectors).all()
+    assert len(passes) == done
+    other = TextTokenEncoder(sentences, most=4).encode(TEXTS)
+    assert other.counts.max() == 4, "states averaged to another length are not taken"
+
+
+def test_only_the_states_of_the_last_texts_are_kept(texts_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fashionrec_assets.embeddings.sentences.MOST_STATES", 2)
+    sentences = SentenceEncoder(str(texts_folder / "model"), batch_size=2, tokens=6)
+    sentences.encode(TEXTS)
+    assert len(sentences._states) == 2
+    assert len(TextTokenEncoder(sentences, most=6).encode(TEXTS)) == len(TEXTS)
+    with pytest.raises(ValueError, match="keeps no states"):
+        SentenceEncoder(str(texts_folder / "model")).states(["a"])
+
+
 def test_states_of_an_open_clip_tower_are_its_normed_patches(tmp_path: Path) -> None:
     import torch
 
@@ -192,7 +227,7 @@ def test_a_timm_tower_inside_open_clip_has_patches_too(tmp_path: Path) -> None:
     assert found.counts.tolist() == [4, 4]
     trunk = encoder._model.visual.trunk
     with torch.inference_mode():
-        wanted = trunk.forward_features(encoder._prepare(pictures(2)))[:, trunk.num_prefix_tokens :].numpy()
+        wanted = trunk.forward_features(next(encoder._batches(pictures(2)))[1])[:, trunk.num_prefix_tokens :].numpy()
     np.testing.assert_allclose(found.states.reshape(wanted.shape), wanted, **HALF)
 
 
@@ -211,7 +246,7 @@ def test_states_of_the_compact_model_are_its_grid_before_it_becomes_one_vector(t
     found = encoder.encode_patches(pictures(2), side=4)
     assert found.counts.tolist() == [6, 6]
     with torch.inference_mode():
-        flat = encoder._model.visual.trunk(encoder._prepare(pictures(2))).numpy()
+        flat = encoder._model.visual.trunk(next(encoder._batches(pictures(2)))[1]).numpy()
     np.testing.assert_allclose(found.states.reshape(2, 6, 384), flat.reshape(2, 384, 6).transpose(0, 2, 1), **HALF)
     assert encoder.encode_patches(pictures(1), side=2).counts.tolist() == [4]
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import duckdb
 import numpy as np
 
-from fashionrec_assets.index.vectors_index import ItemIndex
+from fashionrec_assets.index.item_index import ItemIndex
 from fashionrec_assets.towers.ncf.model import Ncf
 from fashionrec_assets_tests.end_to_end.incremental import (
     ITEM_STAGES,

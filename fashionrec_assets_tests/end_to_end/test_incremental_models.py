@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fashionrec_assets.index.vectors_index import ItemIndex
+from fashionrec_assets.index.item_index import ItemIndex
 from fashionrec_assets_tests.descriptions.server import KEY, serving
 from fashionrec_assets_tests.embeddings.tiny import sentence_model
 from fashionrec_assets_tests.end_to_end.incremental import (

@@ -7,6 +7,7 @@ from fashionrec_assets.evaluation import bootstrap
 from fashionrec_assets.evaluation.bootstrap import (
     Interval,
     mean_interval,
+    mean_intervals,
     paired_difference,
     percentile_interval,
     resampled_means,
@@ -99,3 +100,13 @@ def test_one_unit_has_no_width_and_many_change_nothing():
     means = np.random.default_rng(9).normal(size=(500, 1))
     assert percentile_interval(means, 1)[0] == means.min()
     assert percentile_interval(means, 10**6)[0] == pytest.approx(percentile_interval(means)[0], abs=1e-3)
+
+
+def test_columns_of_all_lengths_have_the_intervals_they_have_alone():
+    rng = np.random.default_rng(6)
+    columns = [rng.random(n) for n in (30, 7, 30, 1)]
+    found = mean_intervals(columns, 100, 3)
+    assert found == [mean_interval(column, draws=100, seed=3) for column in columns]
+    assert mean_intervals([], 100, 3) == []
+    with pytest.raises(ValueError, match="no users"):
+        mean_intervals([columns[0], np.zeros(0)], 100, 3)

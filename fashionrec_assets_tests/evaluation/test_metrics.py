@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fashionrec_assets.catalog.ranking_task import SLICES, ranking_task
+from fashionrec_assets.evaluation import metrics
 from fashionrec_assets.evaluation.metrics import (
     BadScoresError,
     ListViews,
@@ -184,3 +185,66 @@ def test_diversity_agrees_with_all_pairs():
     pairs = [(a, b) for at, a in enumerate(shown) for b in shown[at + 1 :]]
     assert found["diversity_text"][577] == pytest.approx(np.mean([1 - units[a] @ units[b] for a, b in pairs]), abs=1e-6)
     assert found["diversity_type"][577] == pytest.approx(np.mean([views.types[a] != views.types[b] for a, b in pairs]))
+
+
+@dataclass
+class Products:
+    """Inner products of small whole numbers: full of ties, and the same in any order of summation."""
+
+    users: np.ndarray
+    item_vectors: np.ndarray
+    name: str = "products"
+
+    def user_vectors(self, user_rows, /):
+        return self.users[user_rows]
+
+    def score(self, user_rows):
+        return self.users[user_rows] @ self.item_vectors.T
+
+
+@pytest.mark.parametrize("part", [1, 7, 39])
+@pytest.mark.parametrize("k", [3, 40])
+def test_products_taken_in_parts_give_the_same_lists(part, k, monkeypatch):
+    _, task = random_tasks(3)
+    rng = np.random.default_rng(0)
+    users, items = (
+        rng.integers(-2, 3, (n, 3)).astype(np.float32) for n in (task.history.n_users, task.history.n_items)
+    )
+    whole = rank(task, Products(users, items), k)
+    monkeypatch.setattr(metrics, "_PRODUCTS_AT_ONCE", part)
+    assert np.array_equal(rank(task, Products(users, items), k), whole)
+    items[5] = np.nan
+    with pytest.raises(BadScoresError, match="products returned NaN"):
+        rank(task, Products(users, items), k)
+
+
+def test_a_table_that_is_read_only_is_not_written_to():
+    _, task = random_tasks()
+    row = np.arange(task.n_items, dtype=np.float32)
+    shared = np.broadcast_to(row, (task.history.n_users, task.n_items))
+
+    @dataclass
+    class Everybody:
+        name: str = "everybody"
+
+        def score(self, user_rows):
+            return np.broadcast_to(row, (len(user_rows), task.n_items))
+
+    assert np.array_equal(rank(task, Everybody(), 9), rank(task, Table(shared), 9))
+    assert np.array_equal(row, np.arange(task.n_items))
+
+
+@pytest.mark.parametrize("width", [400, 1_003])
+@pytest.mark.parametrize("levels", [None, 400, 3, 1])
+def test_top_k_of_long_rows_is_that_of_a_full_sort(width, levels):
+    rng = np.random.default_rng(1)
+    scores = rng.standard_normal((9, width)) if levels is None else rng.integers(0, levels, (9, width))
+    scores = scores.astype(np.float32)
+    scores[0, rng.random(width) < 0.99] = -np.inf
+    scores[1] = -np.inf
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :6]
+    order[np.take_along_axis(scores, order, axis=1) == -np.inf] = -1
+    assert np.array_equal(top_k(scores, 6), order)
+    scores[3, -1] = np.nan
+    with pytest.raises(BadScoresError, match="NaN"):
+        top_k(scores, 6)

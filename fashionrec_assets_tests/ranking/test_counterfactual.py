@@ -13,10 +13,6 @@ from fashionrec_assets.ranking.candidates import Scores
 from fashionrec_assets.ranking.counterfactual import (
     GROUPS,
     Drops,
-    _Person,
-    _Surroundings,
-    _vectors_without,
-    histories_without,
     leave_one_out,
     log_shares,
     neutralised,
@@ -25,6 +21,7 @@ from fashionrec_assets.ranking.features import NAMES, values_of
 from fashionrec_assets.ranking.knowledge import Knowledge
 from fashionrec_assets.ranking.late_fusion import LateFusionRecommender, RankedBlock, lists_of
 from fashionrec_assets.ranking.ranker import Ranker, train_ranker
+from fashionrec_assets.ranking.shortened import features_without, histories_without
 from fashionrec_assets_tests.ranking.conftest import SETTINGS, World
 
 USERS = np.array([3, 4, 11, 50, 51], np.int64)
@@ -90,20 +87,19 @@ def test_features_without_an_item_are_those_of_a_log_without_it(
 ) -> None:
     known = known_with_tower
     block = block_of(known, tower_ranker)
-    around = _Surroundings.of(known, block, 50)
-    out_of, out = around.taken_out()
-    vectors = _vectors_without(known, block.users[out_of], out)
-    assert vectors is not None
     bounds = np.searchsorted(block.owner, np.arange(len(USERS) + 1))
+    top = top_rows(block)
+    (without,) = features_without(known, block, top, 50)
     moved = np.zeros(len(NAMES), bool)
     for user in range(len(USERS)):
         pairs = slice(int(bounds[user]), int(bounds[user + 1]))
-        variants = np.flatnonzero(out_of == user)
-        assert len(variants) == known.matrix.indptr[USERS[user] + 1] - known.matrix.indptr[USERS[user]]
-        place = np.arange(min(TOP, pairs.stop - pairs.start))
-        fast = _Person(known, around, block, user, pairs).without_each(place, vectors[variants])
-        rows = np.repeat(USERS[user], len(variants))
-        then = known.of_people(histories_without(known.log, rows, np.arange(len(rows)), out[variants]), rows)
+        mine = block.owner[top[without.row]] == user
+        out, place = np.unique(without.item[mine]), np.unique(without.row[mine])
+        assert len(out) == known.matrix.indptr[USERS[user] + 1] - known.matrix.indptr[USERS[user]]
+        fast = without.values[mine][np.lexsort((without.row[mine], without.item[mine]))]
+        fast, place = fast.reshape(len(out), len(place), -1), top[place] - pairs.start
+        rows = np.repeat(USERS[user], len(out))
+        then = known.of_people(histories_without(known.log, rows, np.arange(len(rows)), out), rows)
         order = np.argsort(block.items[pairs])
         owner = np.repeat(np.arange(len(rows)), len(order))
         items = np.tile(block.items[pairs][order], len(rows))

@@ -119,6 +119,38 @@ def test_ndcg_counts_targets_that_are_no_candidates() -> None:
     assert room._ndcg(lists, scores, k=EACH - 1) == pytest.approx(first / 2)
 
 
+@pytest.mark.parametrize("rows", [7, 10_000])
+def test_ndcg_is_that_of_sorted_lists_ties_included(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    monkeypatch.setattr(room, "_ROWS", rows)
+    lists, rng = made(people=40), np.random.default_rng(5)
+    taken = lists.taken | (rng.random(len(lists.owner)) < 0.2)
+    lists = replace(lists, taken=taken, targets=np.bincount(lists.owner[taken], minlength=40) + 1)
+    scores = rng.integers(0, 4, len(lists.owner)).astype(np.float32)
+    counted = rng.random(len(scores)) < 0.7
+    gains = np.zeros(40)
+    for user in range(40):
+        mine = np.flatnonzero(lists.owner == user)
+        first = mine[np.argsort(-scores[mine], kind="stable")][:5]
+        hits = taken[first] & counted[first]
+        ideal = sum(1 / np.log2(place + 2) for place in range(min(5, lists.targets[user])))
+        gains[user] = (hits / np.log2(np.arange(5) + 2)).sum() / ideal
+    assert 0.1 < gains.mean() < 0.9
+    assert room._ndcg(lists, scores, k=5, counted=counted) == pytest.approx(gains.mean(), abs=1e-12)
+
+
+def test_some_hidden_units_are_left_out_and_the_mean_stays() -> None:
+    import torch
+
+    torch.manual_seed(0)
+    network = room.network_of(4, RankingSettings(hidden=32, dropout=0.25))
+    inputs = torch.ones(20_000, 4)
+    plain = float(network.eval()(inputs[:1]).detach())
+    scores = room._trained(network, inputs, 0.25, np.random.default_rng(0)).detach()
+    assert float(scores.std()) > 0.01
+    assert float(scores.mean()) == pytest.approx(plain, abs=4 * float(scores.std()) / len(scores) ** 0.5)
+    assert torch.equal(room._trained(network, inputs, 0, np.random.default_rng(0)), network(inputs).squeeze(1))
+
+
 def test_the_same_seed_gives_the_same_bits_and_another_others(trained: Ranker) -> None:
     values = made(7).values
     again, other = train_ranker(made(), QUICK, seed=3), train_ranker(made(), QUICK, seed=4)

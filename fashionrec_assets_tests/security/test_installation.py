@@ -41,9 +41,11 @@ def pinned() -> dict[str, Version]:
 
 
 def wanted() -> list[Requirement]:
-    """What `pyproject.toml` asks for, the extra `dev` included."""
+    """What `pyproject.toml` asks for, the extras `dev` and `ray` included; the first names the other."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    return [Requirement(line) for line in (*project["dependencies"], *project["optional-dependencies"]["dev"])]
+    extras = project["optional-dependencies"]
+    found = [Requirement(line) for line in (*project["dependencies"], *extras["dev"], *extras["ray"])]
+    return [one for one in found if canonicalize_name(one.name) != canonicalize_name(project["name"])]
 
 
 def _environment(extra: str) -> dict[str, str]:

@@ -91,7 +91,7 @@ def models_of(place: Place) -> Iterator[object]:
     """Every kind of model of a finished home, loaded as the lineage does."""
     from fashionrec_assets.embeddings.encoders import Encoders
     from fashionrec_assets.embeddings.sentences import SentenceEncoder
-    from fashionrec_assets.index.vectors_index import ItemIndex
+    from fashionrec_assets.index.item_index import ItemIndex
     from fashionrec_assets.ranking.ranker import Ranker
     from fashionrec_assets.recommendations.feedback.strategies import Strategies
     from fashionrec_assets.recommendations.outfits.compatibility import Compatibility

@@ -9,12 +9,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from fashionrec_assets.settings import StorageSettings
+from fashionrec_assets.storage import buckets as bucket_stores
 from fashionrec_assets.storage.artifacts import Artifacts
 from fashionrec_assets.storage.buckets import VECTOR_COLUMNS, BucketStore, vector_rows, vectors_of
 from fashionrec_assets.storage.faults import POINTS
@@ -44,6 +46,20 @@ def buckets(root: Path, run: int) -> None:
     # The second run adds keys as well as changing the others, so that files grow.
     keys = KEYS + [f"added{number}" for number in range(4 * (run - 1))]
     store(root).put(vector_rows(keys, np.full((len(keys), 3), run, np.float32)))
+
+
+def segments(root: Path, run: int) -> None:
+    """A large bucket with a segment; then another one, and both taken into the base with what replaces their rows."""
+    made = BucketStore(root / "stores" / "vectors", 1, VECTOR_COLUMNS)
+    with mock.patch.object(bucket_stores, "SMALL", 8):
+        if run == 1:
+            keys = [f"k{number:02d}" for number in range(40)]
+            made.put(vector_rows(keys, np.ones((40, 3), np.float32)))
+            made.put(vector_rows(["k00", "k01"], np.full((2, 3), 2, np.float32)))
+        else:
+            made.put(vector_rows(["k01", "k02"], np.full((2, 3), 3, np.float32)), drop=["k03"])
+            keys = ["k01", *(f"k{number:02d}" for number in range(4, 23))]
+            made.put(vector_rows(keys, np.full((20, 3), 5, np.float32)))
 
 
 def artifact(root: Path, run: int) -> None:
@@ -90,6 +106,13 @@ def of_buckets(root: Path) -> Any:
     return sorted(set(vectors[:, 0].tolist()))
 
 
+def of_segments(root: Path) -> Any:
+    made = BucketStore(root / "stores" / "vectors", 1, VECTOR_COLUMNS)
+    keys, vectors = vectors_of(made.scan())
+    assert set(keys) == made.keys()
+    return [len(keys), int(vectors.sum())]
+
+
 def of_artifact(root: Path) -> Any:
     artifacts = Artifacts(root / "artifacts")
     if not artifacts.exists("model", "v"):
@@ -106,6 +129,7 @@ def of_warehouse(root: Path) -> Any:
 SCENARIOS: dict[str, tuple[Callable[[Path, int], None], Callable[[Path], Any], list[Any]]] = {
     "file": (file, of_file, [["1"], ["2"]]),
     "buckets": (buckets, of_buckets, [[1.0], [1.0, 2.0], [2.0]]),
+    "segments": (segments, of_segments, [[40, 126], [39, 132], [39, 366]]),
     # A version's folder is replaced only where the ledger does not know it yet: absent is as good as the old one.
     "artifact": (artifact, of_artifact, [[[1], "1"], "absent", [[2], "2"]]),
     "transaction": (transaction, of_warehouse, [[(1, 2000)], [(2, 2000)]]),

@@ -8,8 +8,10 @@ import time
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 
 from fashionrec_assets.settings import StorageSettings
+from fashionrec_assets.storage import buckets
 from fashionrec_assets.storage.buckets import VECTOR_COLUMNS, BucketStore, vector_rows
 from fashionrec_assets.storage.tables import Column, Table
 from fashionrec_assets.storage.warehouse import Warehouse, one_row, replace_rows
@@ -132,12 +134,18 @@ def test_a_reader_inside_a_reader_does_not_wait_for_a_writer_that_waits_for_it(t
     assert process.returncode == 0
 
 
-def test_a_store_is_read_whole_while_its_files_are_replaced(tmp_path: Path) -> None:
+def test_a_store_is_read_whole_while_its_files_are_replaced_and_folded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import numpy as np
 
+    monkeypatch.setattr(buckets, "SMALL", 4)
     store = open_store(tmp_path)
     store.put(vector_rows(KEYS, np.zeros((len(KEYS), 4), np.float32)))
     readers = Readers(READ_STORE, tmp_path, 2)
     for turn in range(40):
-        store.put(vector_rows(KEYS, np.full((len(KEYS), 4), turn, np.float32)))
+        some = KEYS if turn % 10 == 0 else KEYS[turn : turn + 1]
+        store.put(vector_rows(some, np.full((len(some), 4), turn, np.float32)))
+        if turn % 4 == 3:
+            store.fold()
     assert min(readers.end()) > 0

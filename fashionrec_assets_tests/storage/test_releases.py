@@ -15,8 +15,9 @@ import pytest
 from fashionrec_assets.recommendations.serving import homepage_of, similar_to
 from fashionrec_assets.storage import faults
 from fashionrec_assets.storage.buckets import write_atomically
+from fashionrec_assets.storage.files import write_text
 from fashionrec_assets.storage.release_notes import Verdict
-from fashionrec_assets.storage.releases import ReleaseError, Releases
+from fashionrec_assets.storage.releases import ReleaseError, Releases, names_of
 from fashionrec_assets_tests.storage.release_maker import publish
 
 
@@ -50,6 +51,31 @@ def test_the_same_content_is_the_same_release_and_only_what_changed_takes_room(r
     assert not releases.problems(first.version)
     assert publish(home, models="two").sequence == 3
     assert not list(releases.root.glob(".*"))
+
+
+def test_a_release_is_known_by_its_content_and_not_by_how_it_came_about(releases: Releases, tmp_path: Path) -> None:
+    folder = tmp_path / "made"
+    files = {
+        "weights.bin": "w",
+        "part/curve.json": "1.5 s",
+        "hashes.json": "a",
+        "read_through.json": "b",
+        ".manifest": "c",
+    }
+    for name, text in (*files.items(), ("0001.parquet.damaged", "rows")):
+        write_text(folder / name, text)
+    made_from = publish(releases.root.parent).made_from
+
+    def version() -> str:
+        return releases.add(names_of(folder, "model"), {}, made_from).version
+
+    first = version()
+    assert set(releases.read(first).files) == {"model/weights.bin", "model/part/curve.json"}
+    for name in set(files) - {"weights.bin"}:
+        write_text(folder / name, "another run's")
+    assert version() == first
+    write_text(folder / "weights.bin", "x")
+    assert version() != first
 
 
 def test_where_the_disk_has_no_hard_links_files_are_copied(releases: Releases, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,10 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from fashionrec_assets.towers.losses import bpr, gbce, infonce, sampled_softmax
+from fashionrec_assets.towers.losses import bpr, gbce
 from fashionrec_assets.towers.negatives import NegativeSampler
+from fashionrec_assets.towers.shared_softmax import shared_softmax
 
 FREQUENCY = np.array([0, 50, 20, 10, 5, 5, 4, 3, 2, 1])
+
+
+def softmax(positive: torch.Tensor, negative: torch.Tensor, excluded: torch.Tensor) -> torch.Tensor:
+    """`shared_softmax` of logits (p, c) that are given as they are."""
+    rows = torch.arange(len(positive))
+    return shared_softmax(positive, torch.eye(len(positive), dtype=negative.dtype), negative.T, excluded, rows)
 
 
 def estimate(count: int, draws: int, *, corrected: bool = True, in_batch: bool = True) -> float:
@@ -21,7 +28,7 @@ def estimate(count: int, draws: int, *, corrected: bool = True, in_batch: bool =
         candidates = sampler.draw(rng.choice(len(FREQUENCY), 4, p=share), rng)
         of = torch.from_numpy(candidates.items)
         weight = torch.from_numpy(candidates.log_weight) if corrected else torch.zeros(len(of))
-        loss = sampled_softmax(logits[3:4], logits[of][None], weight, (of == 3)[None])
+        loss = softmax(logits[3:4], (logits[of] + weight)[None], (of == 3)[None])
         totals.append(float(torch.exp(loss + logits[3])))
     return float(np.mean(totals))
 
@@ -42,7 +49,7 @@ def test_enough_negatives_are_the_full_softmax() -> None:
     logits = torch.randn(1, len(FREQUENCY), generator=torch.Generator().manual_seed(0))
     candidates = NegativeSampler(np.ones(10, np.int64), count=10).draw(np.array([4]), np.random.default_rng(0))
     of = torch.from_numpy(candidates.items)
-    loss = sampled_softmax(logits[:, 4], logits[:, of], torch.from_numpy(candidates.log_weight), (of == 4)[None])
+    loss = softmax(logits[:, 4], logits[:, of] + torch.from_numpy(candidates.log_weight), (of == 4)[None])
     assert float(loss) == pytest.approx(float(torch.nn.functional.cross_entropy(logits, torch.tensor([4]))), rel=1e-5)
 
 
@@ -54,7 +61,7 @@ def test_items_that_were_never_taken_are_no_negatives() -> None:
 
 def test_excluded_candidates_do_not_count() -> None:
     positive, negative = torch.tensor([1.0]), torch.tensor([[5.0, 0.0]])
-    loss = sampled_softmax(positive, negative, torch.zeros(2), torch.tensor([[True, False]]))
+    loss = softmax(positive, negative, torch.tensor([[True, False]]))
     assert float(loss) == pytest.approx(np.log1p(np.exp(-1.0)), rel=1e-5)
 
 
@@ -64,7 +71,7 @@ NONE = torch.zeros(1, 2, dtype=torch.bool)
 def test_infonce_is_cross_entropy_over_the_candidates() -> None:
     logits = torch.tensor([[2.0, 1.0, -1.0]])
     expected = torch.nn.functional.cross_entropy(logits, torch.tensor([0]))
-    assert float(infonce(logits[:, 0], logits[:, 1:], NONE)) == pytest.approx(float(expected), rel=1e-6)
+    assert float(softmax(logits[:, 0], logits[:, 1:], NONE)) == pytest.approx(float(expected), rel=1e-6)
 
 
 def test_bpr_averages_over_the_pairs_that_count() -> None:

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
+from fashionrec_assets import divergence
 from fashionrec_assets.catalog.event_log import EventLog
+from fashionrec_assets.embeddings import precision
+from fashionrec_assets.towers import descent, run
 from fashionrec_assets.towers.artifact import TwoTower
+from fashionrec_assets.towers.descent import LAZY_FROM
 from fashionrec_assets.towers.features import ItemFeatures, UserProfiles
 from fashionrec_assets.towers.feedback import Feedback
 from fashionrec_assets.towers.recommender import TwoTowerRecommender
@@ -82,7 +88,9 @@ def test_early_stopping_keeps_the_best_epoch_and_the_refit_runs_that_long(world)
     assert calls[-1] == (8, 8) and all(done <= total for done, total in calls)
 
 
-def test_a_killed_training_goes_on_to_the_same_weights(world, tmp_path) -> None:
+@pytest.mark.parametrize("lazy_from", [LAZY_FROM, 1])
+def test_a_killed_training_goes_on_to_the_same_weights(world, tmp_path, monkeypatch, lazy_from: int) -> None:
+    monkeypatch.setattr(descent, "LAZY_FROM", lazy_from)
     settings = world.settings.model_copy(update={"epochs": 3, "negatives": 20, "hard_negatives": 4})
 
     def train(progress=lambda done, total: None, checkpoint=None) -> TrainedTwoTower:
@@ -215,6 +223,39 @@ def test_events_after_the_cut_never_reach_a_model(world) -> None:
     assert np.array_equal(outputs(clean, world), outputs(cut, world))
     assert marker not in np.flatnonzero(np.isin(world.log.item_ids, cut.item_ids))
     assert not np.array_equal(outputs(clean, world), outputs(uncut, world))
+
+
+def test_large_tables_learn_the_rule_as_small_ones_do(world, trained, monkeypatch) -> None:
+    monkeypatch.setattr(descent, "LAZY_FROM", 1)
+    lazy = train_two_tower(world.past, world.features, world.settings, seed=5, data_digest="d")
+    assert lazy.curve[0].loss == pytest.approx(trained.curve[0].loss, rel=1e-3)
+    assert world.ndcg(lazy.model) == pytest.approx(world.ndcg(trained.model), abs=0.05)
+
+
+def test_products_are_in_the_precision_of_the_device(world, monkeypatch) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def noted(device: torch.device, wanted: str) -> AbstractContextManager[None]:
+        asked.append((device.type, wanted))
+        return nullcontext()
+
+    monkeypatch.setattr(precision, "autocast", noted)
+    monkeypatch.setattr(run, "fastest_precision", lambda device, *, training: "bfloat16" if training else "")
+    settings = world.settings.model_copy(update={"epochs": 1})
+    train_two_tower(world.past, world.features, settings, seed=5, data_digest="d")
+    assert set(asked) == {("cpu", "bfloat16")}
+
+
+def test_losses_that_wait_on_a_gpu_are_all_looked_at(world, trained, monkeypatch) -> None:
+    monkeypatch.setattr(run, "computes_on_gpu", lambda device: True)
+    monkeypatch.setattr(divergence, "LOOKED_AT_EVERY", 3)
+    settings = world.settings.model_copy(update={"epochs": 1})
+    waiting = train_two_tower(world.past, world.features, settings, seed=5, data_digest="d")
+    assert (waiting.curve[0].loss, waiting.curve[0].tasks) == (trained.curve[0].loss, trained.curve[0].tasks)
+    monkeypatch.setattr(divergence, "LOOKED_AT_EVERY", 10**6)
+    wild = settings.model_copy(update={"temperature": 1e-39})
+    with pytest.raises(TrainingError, match="epoch 1, step 1"):
+        train_two_tower(world.past, world.features, wild, seed=5, data_digest="d")
 
 
 def test_a_loss_that_is_not_finite_stops_with_advice(world) -> None:

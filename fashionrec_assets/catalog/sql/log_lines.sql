@@ -1,8 +1,7 @@
--- The log's records, one physical line each: its number (the header is line 1 where there is one) and its fields.
--- A line is read as one column and split here, so that no parser error can lose a line or shift the numbering.
--- Quotes and spaces are looked after only on lines that have them; `fields` is null where the quotes do not match.
+-- Every physical line of the log, in order, as its fields. A line is read as one column and split here, so that no
+-- parser error can lose a line or shift the numbering. Quotes and spaces are looked after only on lines that have them;
+-- `fields` is null where the quotes do not match, and `text` on an empty line.
 SELECT
-    line,
     text,
     CASE
         WHEN NOT (contains(text, '"') OR contains(text, ' ') OR contains(text, chr(9)))
@@ -17,12 +16,7 @@ SELECT
                 )
             )
     END AS fields
-FROM (
-    SELECT row_number() OVER () AS line, text
-    FROM read_csv(
-        {path}, header = false, auto_detect = false, columns = {{'text': 'VARCHAR'}}, delim = {unused}, quote = '',
-        escape = '', compression = {compression}, strict_mode = true
-    )
+FROM read_csv(
+    {path}, header = false, auto_detect = false, columns = {{'text': 'VARCHAR'}}, delim = {unused}, quote = '',
+    escape = '', compression = {compression}, strict_mode = true, skip = {header}
 )
--- Almost every line is seen not to be blank by its first byte.
-WHERE line > {header} AND text IS NOT NULL AND (ascii(text) > 32 OR trim(text, {space}) <> '')

@@ -1,18 +1,28 @@
--- Every refused record of the log, by line.
+-- Every refused record of the log, by line. Of equal events the one on the first line counts.
+CREATE TEMP TABLE rejects AS
+WITH events AS NOT MATERIALIZED (
+    SELECT rowid AS place, subject AS user_id, item_id, seconds, behaviour FROM judged WHERE problem IS NULL
+)
 SELECT
     {file} AS source_file,
-    line,
+    place + 1 + {header} AS line,
     {columns}[problem] AS column_name,
     coalesce({reasons}[problem], {duplicate}) AS reason,
-    left(
-        CASE
-            WHEN duplicate
-                THEN concat_ws(' ', user_id, {behaviours}[behaviour], item_id, make_timestamp(seconds * 1000000))
-            ELSE replace(value, chr(0), '\x00')
-        END,
-        {max_value}
-    ) AS value,
+    left(value, {max_value}) AS value,
     false AS row_kept
-FROM sorted
-WHERE problem IS NOT NULL OR duplicate
+FROM (
+    SELECT rowid AS place, problem, replace(subject, chr(0), '\x00') AS value FROM judged WHERE problem > 0
+    UNION ALL
+    SELECT place, {unknown_item} AS problem, item_id AS value FROM events ANTI JOIN known USING (item_id)
+    UNION ALL
+    SELECT
+        place,
+        NULL AS problem,
+        concat_ws(' ', user_id, {behaviours}[behaviour], item_id, make_timestamp(seconds * 1000000)) AS value
+    FROM events
+    -- A coarse sieve, for the quick: which of them are equal the window tells.
+    SEMI JOIN repeated USING (user_id, seconds)
+    QUALIFY row_number() OVER (PARTITION BY user_id, seconds, item_id, behaviour ORDER BY place) > 1
+)
 ORDER BY line
+{limit}

@@ -1,3 +1,7 @@
-SELECT user_id, item_id, {behaviours}[behaviour] AS behaviour, make_timestamp(seconds * 1000000) AS ts
+-- No join: it would lose the order.
+SELECT
+    user_id,
+    item::VARCHAR AS item_id,
+    {behaviours}[behaviour] AS behaviour,
+    make_timestamp(seconds * 1000000) AS ts
 FROM sorted
-WHERE problem IS NULL AND NOT duplicate

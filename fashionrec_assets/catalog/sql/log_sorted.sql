@@ -1,16 +1,20 @@
--- Every record, the good ones first, in the order of `tables.INTERACTIONS`. Of equal events the one on the first line
--- counts, the others are marked. `lag` without an order of its own follows the order of the subquery: one sort, not
--- two.
+-- The events of known items in the order of `tables.INTERACTIONS`, without those that repeat the one before, which are
+-- kept apart. `lag` without an order of its own follows the order of the table.
 CREATE TEMP TABLE sorted AS
-SELECT
-    *,
-    coalesce(
-        user_id = lag(user_id) OVER () AND seconds = lag(seconds) OVER () AND item_row = lag(item_row) OVER ()
-        AND behaviour = lag(behaviour) OVER (),
-        false
-    ) AS duplicate
+SELECT subject AS user_id, seconds, known.item, behaviour
+FROM judged
+JOIN known ON judged.item_id = known.item_id
+WHERE problem IS NULL
+ORDER BY user_id, seconds, item, behaviour;
+CREATE TEMP TABLE repeated AS
+SELECT place, user_id, seconds, item::VARCHAR AS item_id, behaviour
 FROM (
-    SELECT user_id, seconds, item_row, behaviour, line, item_id, problem, value
-    FROM ({rows})
-    ORDER BY user_id NULLS LAST, seconds, item_row, behaviour, line
+    SELECT
+        rowid AS place,
+        *,
+        user_id = lag(user_id) OVER () AND seconds = lag(seconds) OVER () AND item = lag(item) OVER ()
+        AND behaviour = lag(behaviour) OVER () AS duplicate
+    FROM sorted
 )
+WHERE duplicate;
+DELETE FROM sorted WHERE rowid IN (SELECT place FROM repeated)

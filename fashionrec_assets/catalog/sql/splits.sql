@@ -1,27 +1,26 @@
+-- What each part holds. Every item and user is looked at once, with the parts it has events in as bits of a number; it
+-- is cold in the lowest of them.
 WITH parts (part, name, starts_at, ends_at) AS (VALUES {windows}),
-events AS (
-    SELECT user_id, item_id, parts.part
+events AS NOT MATERIALIZED (
+    SELECT user_id, item_id, CASE {part_of_ts} END AS part
     FROM read_parquet({interactions})
-    JOIN parts ON ts >= starts_at AND ts < ends_at
     WHERE user_id NOT IN (SELECT user_id FROM read_parquet({users}) WHERE is_bot)
 ),
-items AS (
-    SELECT part, count(*) AS items, count(*) FILTER (WHERE part = first_part) AS cold_items
-    FROM (
-        SELECT DISTINCT part, item_id, min(part) OVER (PARTITION BY item_id) AS first_part
-        FROM (SELECT DISTINCT part, item_id FROM events)
-    )
+items AS (SELECT bit_or(1 << part) AS seen FROM events WHERE part IS NOT NULL GROUP BY item_id),
+users AS (SELECT bit_or(1 << part) AS seen FROM events WHERE part IS NOT NULL GROUP BY user_id),
+totals AS (SELECT part, count(*) AS events FROM events WHERE part IS NOT NULL GROUP BY part),
+items_of AS (
+    SELECT part, count(*) AS items, count(*) FILTER (WHERE seen % (1 << part) = 0) AS cold_items
+    FROM parts
+    JOIN items ON (seen >> part) % 2 = 1
     GROUP BY part
 ),
-users AS (
-    SELECT part, count(*) AS users, count(*) FILTER (WHERE part = first_part) AS cold_users
-    FROM (
-        SELECT DISTINCT part, user_id, min(part) OVER (PARTITION BY user_id) AS first_part
-        FROM (SELECT DISTINCT part, user_id FROM events)
-    )
+users_of AS (
+    SELECT part, count(*) AS users, count(*) FILTER (WHERE seen % (1 << part) = 0) AS cold_users
+    FROM parts
+    JOIN users ON (seen >> part) % 2 = 1
     GROUP BY part
-),
-totals AS (SELECT part, count(*) AS events FROM events GROUP BY part)
+)
 SELECT
     name,
     starts_at,
@@ -33,6 +32,6 @@ SELECT
     CASE WHEN parts.part = 0 THEN 0 ELSE coalesce(cold_users, 0) END AS cold_users
 FROM parts
 LEFT JOIN totals ON parts.part = totals.part
-LEFT JOIN users ON parts.part = users.part
-LEFT JOIN items ON parts.part = items.part
+LEFT JOIN users_of ON parts.part = users_of.part
+LEFT JOIN items_of ON parts.part = items_of.part
 ORDER BY parts.part

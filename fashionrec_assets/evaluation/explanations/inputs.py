@@ -162,7 +162,7 @@ def _row(ids: NDArray[np.str_], name: str) -> int | None:
 
 def _ranking(shop: Shop, progress: Callable[[int, int], None]) -> _Ranking:
     """The ranker that is served, as it scores a user whose log was shortened."""
-    from fashionrec_assets.index.vectors_index import ItemIndex
+    from fashionrec_assets.index.item_index import ItemIndex
     from fashionrec_assets.ranking.counterfactual import log_shares
     from fashionrec_assets.ranking.ranker import Ranker
     from fashionrec_assets.ranking.reading import RankingInputs

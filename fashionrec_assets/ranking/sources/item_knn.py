@@ -11,7 +11,7 @@ An exponent of 0.5 is the plain cosine; below it, popular items keep more of the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +25,7 @@ from fashionrec_assets.ranking.sources.interactions import (
     popularity_of,
 )
 
-_ITEMS_AT_ONCE = 2_000
+_PAIRS_AT_ONCE = 10_000_000
 MANY_ITEMS = 50_000
 _NEIGHBOURS_OF_MANY = 300
 
@@ -60,21 +60,17 @@ class ItemKnn:
         norms = np.asarray((matrix * matrix).sum(axis=0), dtype=np.float64).ravel() ** exponent
         columns = matrix.tocsc()
         parts: list[sparse.csr_array] = []
-        for start in range(0, log.n_items, _ITEMS_AT_ONCE):
-            stop = min(start + _ITEMS_AT_ONCE, log.n_items)
-            part = sparse.coo_array(columns[:, start:stop].T @ matrix)
-            rows, items = part.coords
-            off_diagonal = rows + start != items
-            rows, items = rows[off_diagonal], items[off_diagonal]
-            values = part.data[off_diagonal] / (norms[rows + start] * norms[items] + shrink)
+        for start, stop in _blocks(matrix, columns):
+            part = sparse.csr_array(columns[:, start:stop].T @ matrix)
+            rows = np.repeat(np.arange(stop - start), np.diff(part.indptr))
+            values = part.data / (norms[rows + start] * norms[part.indices] + shrink)
+            kept = rows + start != part.indices
             if neighbours is not None:
-                order = np.lexsort((items, -values, rows))
-                rows, items, values = rows[order], items[order], values[order]
-                place = np.arange(len(rows)) - np.searchsorted(rows, np.arange(stop - start))[rows]
-                near = place < neighbours
-                rows, items, values = rows[near], items[near], values[near]
-            shape = (stop - start, log.n_items)
-            parts.append(sparse.csr_array((values.astype(np.float32), (rows, items)), shape=shape))
+                kept = _nearest(part, np.where(kept, values, 0.0), neighbours)
+            counts = np.bincount(rows[kept], minlength=stop - start)
+            near = (values[kept].astype(np.float32), part.indices[kept], np.append(0, np.cumsum(counts)))
+            parts.append(sparse.csr_array(near, shape=part.shape))
+            parts[-1].sort_indices()
         similarity = sparse.csr_array(sparse.vstack(parts, format="csr")) if parts else sparse.csr_array((0, 0))
         return cls(matrix, similarity, popularity_of(matrix))
 
@@ -84,5 +80,39 @@ class ItemKnn:
 
     def score(self, user_rows: NDArray[np.int32]) -> NDArray[np.float32]:
         """The evidence; what has none follows in order of popularity, which is also the answer without a history."""
-        scores = self.evidence(user_rows)
-        return np.where(scores > 0, scores, self.popularity[None, :] - np.float32(2))
+        found = sparse.csr_array(self.matrix[user_rows] @ self.similarity)
+        found.data[found.data < 0] = 0
+        found.eliminate_zeros()
+        scores = np.repeat(self.popularity[None, :] - np.float32(2), len(user_rows), axis=0)
+        starts = np.arange(len(user_rows)) * len(self.popularity)
+        scores.reshape(-1)[np.repeat(starts, np.diff(found.indptr)) + found.indices] = found.data
+        return scores
+
+
+def _blocks(matrix: sparse.csr_array, columns: sparse.csc_array) -> Iterator[tuple[int, int]]:
+    """Runs of items whose people have, all counted, about `_PAIRS_AT_ONCE` items: that many products, or fewer, are
+    held at a time. Only an item that has more by itself exceeds it."""
+    per_person = np.diff(matrix.indptr)
+    work = np.append(0, np.cumsum(per_person[columns.indices], dtype=np.int64))[columns.indptr]
+    start, n_items = 0, len(work) - 1
+    while start < n_items:
+        stop = max(start + 1, int(np.searchsorted(work, work[start] + _PAIRS_AT_ONCE, side="right")) - 1)
+        yield start, stop
+        start = stop
+
+
+def _nearest(part: sparse.csr_array, values: NDArray[np.float64], limit: int) -> NDArray[np.bool_]:
+    """Which stored values of each row are positive and among its `limit` highest; of equals, those of lower items."""
+    kept = values > 0
+    lengths = np.diff(part.indptr)
+    for row in np.flatnonzero(lengths > limit).tolist():
+        place = slice(part.indptr[row], part.indptr[row + 1])
+        mine = values[place]
+        least = np.partition(mine, len(mine) - limit)[len(mine) - limit]
+        kept[place] &= mine >= least
+        too_many = np.count_nonzero(kept[place]) - limit
+        if too_many > 0:
+            tied = np.flatnonzero(mine == least)
+            last = np.argsort(part.indices[place][tied])[len(tied) - too_many :]
+            kept[part.indptr[row] + tied[last]] = False
+    return kept

@@ -17,7 +17,8 @@ import pyarrow as pa
 from fashionrec_assets.catalog.names import item_name
 from fashionrec_assets.catalog.reading import cuts, event_log, interactions_file
 from fashionrec_assets.embeddings.reading import IMAGE_STORE, TEXT_STORE, stored_vectors, vectors
-from fashionrec_assets.index.vectors_index import ItemIndex, unit_rows
+from fashionrec_assets.index.item_index import ItemIndex
+from fashionrec_assets.index.vectors import unit_rows
 from fashionrec_assets.recommendations.fingerprints import output_fps
 from fashionrec_assets.recommendations.rules import RuleSet, item_columns, shown_items
 from fashionrec_assets.recommendations.styles.clusters import Content, StyleModel, fit_styles

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fashionrec_assets.index.vectors_index import unit_rows
+from fashionrec_assets.index.vectors import unit_rows
 from fashionrec_assets.recommendations.styles.labels import Label, Labels
 from fashionrec_assets.settings import StyleSettings
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fashionrec_assets.catalog.event_log import EventLog
-from fashionrec_assets.index.vectors_index import ItemIndex
+from fashionrec_assets.index.item_index import ItemIndex
 from fashionrec_assets.recommendations.styles.pick_facts import PickFacts
 from fashionrec_assets.recommendations.styles.picks import Candidates, Picks, Pool, Profiles, pick, unexplored_pool
 from fashionrec_assets.recommendations.styles.tables import STYLE_PICKS, arrow_schema

@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 SWEEP_STAGE = Stage(
     SWEEP,
     "report",
-    version="1",
+    version="2",
     settings=("ncf", "synthesis", "seed", "source", "splits", "evaluation.target_behaviours", "evaluation.ncf_users"),
 )
 MODEL = Stage(
     "ncf_model",
     "model",
-    version="1",
+    version="2",
     settings=("ncf", "synthesis", "seed", "source", "splits", "evaluation.target_behaviours"),
 )
 SUMMARY = "summary.json"
@@ -103,7 +103,8 @@ def ncf_model(shop: ShopParam) -> dg.MaterializeResult:
             {
                 "training loss": {"ranking": [epoch["loss"] for epoch in curve]},
                 "people kept back": {"NDCG@20": [epoch["ndcg"] for epoch in curve]},
-            }
+            },
+            kept=shop.home / "cache" / "ncf_model.png",
         )
         return materialized(
             run,

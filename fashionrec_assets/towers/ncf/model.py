@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionrec_assets.catalog.event_log import EventLog
+from fashionrec_assets.resources.models import moved
 from fashionrec_assets.settings import NcfSettings
 from fashionrec_assets.towers.features import category_vocabulary, lookup
 from fashionrec_assets.towers.ncf.inputs import NcfItems, NcfUsers, Reducer, Reducers
@@ -59,7 +60,7 @@ class UserInputs:
         from fashionrec_assets.towers.ncf.module import UserTensors
 
         def on(values: NDArray[Any]) -> Tensor:
-            return torch.from_numpy(values).to(device)
+            return moved(torch.from_numpy(values), device)
 
         shown = np.ones(len(rows), bool) if hidden is None else ~hidden
         return UserTensors(

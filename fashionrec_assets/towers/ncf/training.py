@@ -14,14 +14,14 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fashionrec_assets.catalog.event_log import EventLog
-from fashionrec_assets.divergence import TrainingError, finite
-from fashionrec_assets.resources.models import best_device
+from fashionrec_assets.divergence import Losses, TrainingError
+from fashionrec_assets.resources.models import best_device, computes_on_gpu, fast_products, moved
 from fashionrec_assets.settings import NcfSettings
 from fashionrec_assets.towers.ncf.examples import Batch, Examples, KeptBack, WeightedRows
 from fashionrec_assets.towers.ncf.inputs import NcfItems, NcfUsers, Reducers
@@ -29,7 +29,6 @@ from fashionrec_assets.towers.ncf.model import Ncf
 from fashionrec_assets.towers.ncf.recommender import kept_back_ndcg
 from fashionrec_assets.towers.negatives import NegativeSampler
 from fashionrec_assets.towers.popularity import PopularityHistory
-from fashionrec_assets.towers.run import GRADIENT_NORM
 from fashionrec_assets.towers.training import deterministic
 
 if TYPE_CHECKING:
@@ -100,7 +99,8 @@ def train_ncf(
     started = time.perf_counter()
     made = reduced or reduce_tokens(kept.training, items, settings)
     device = best_device()
-    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device == "cuda" else []), deterministic():
+    forked = torch.random.fork_rng(devices=[torch.cuda.current_device()] if device == "cuda" else [])
+    with forked, deterministic(), fast_products(device):
         torch.manual_seed(seed)
         curve: list[Epoch] = []
         three = settings.pretrain and settings.scorer == "neumf"
@@ -121,12 +121,10 @@ def train_ncf(
         return TrainedNcf(model, curve, time.perf_counter() - started)
 
 
-def _running_average(averaged: Any, current: Any, steps: Any) -> None:
-    """An exponential moving average that starts as a plain one (Kingma and Ba 2015, section 7.2: no bias to the
-    start)."""
-    decay = min(AVERAGE, (1 + int(steps)) / (10 + int(steps)))
-    for mean, value in zip(averaged, current, strict=True):
-        mean.lerp_(value, 1 - decay)
+def _decay(steps: int) -> float:
+    """Of the running average after so many steps: it starts as a plain one (Kingma and Ba 2015, section 7.2: no bias to
+    the start)."""
+    return min(AVERAGE, (1 + steps) / (10 + steps))
 
 
 def _go_on(module: NcfModule, earlier: NcfModule, *, only_scorer: bool = False) -> None:
@@ -169,7 +167,8 @@ class _Run:
         prepare: Callable[[NcfModule], None],
     ) -> None:
         import torch
-        from torch.optim.swa_utils import AveragedModel
+
+        from fashionrec_assets.towers.descent import Descent
 
         log, (reducers, self.states) = kept.training, reduced
         self.kept, self.settings, self.log, self.items, self.users = kept, settings, log, items, users
@@ -185,10 +184,10 @@ class _Run:
         self.ids = self.model.id_rows(log.item_ids)
         self.states = self.states.to(self.module.device)
         self.known = torch.from_numpy(self.history.values).to(self.module.device)
-        trained = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
-        self.optimiser = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=settings.weight_decay)
-        self.average = AveragedModel(self.module, multi_avg_fn=_running_average)
-        self.averaged = replace(self.model, module=cast("NcfModule", self.average.module))
+        self.descent = Descent(
+            self.module, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay, decay=_decay
+        )
+        self.averaged = replace(self.model, module=cast("NcfModule", self.descent.average))
 
     def fit(self, limit: int, curve: list[Epoch], progress: Callable[[int], None]) -> Ncf:
         """Epochs until people kept back are served no better; their records are added to `curve`."""
@@ -207,32 +206,25 @@ class _Run:
         return self.averaged
 
     def _one_epoch(self, epoch: int) -> Epoch:
-        import torch
-
         began, module = time.perf_counter(), self.module
         module.eval()
         # What the items of a history look like: as they looked when they were last computed. To compute all of them
         # anew in each step would cost many times the step itself.
         self.views, self.present = self.model.learned_views(self.states, self.ids)
         module.train()
-        losses: list[tuple[float, float]] = []
+        losses = Losses(
+            model=f"ncf_model ({self.settings.scorer})",
+            epoch=epoch,
+            remedy="lower ncf.learning_rate, and check that token states are finite",
+            on_gpu=computes_on_gpu(module.device.type),
+        )
         for batch in self.examples.batches(self.settings.batch_size, self.rng):
             ranking, alignment = self._loss(batch)
             total = ranking + self.settings.alignment * alignment
-            finite(
-                float(total.detach()),
-                model=f"ncf_model ({self.settings.scorer})",
-                epoch=epoch,
-                step=len(losses) + 1,
-                remedy="lower ncf.learning_rate, and check that token states are finite",
-            )
-            self.optimiser.zero_grad(set_to_none=True)
-            total.backward()
-            torch.nn.utils.clip_grad_norm_(module.parameters(), GRADIENT_NORM)
-            self.optimiser.step()
-            self.average.update_parameters(module)
-            losses.append((float(ranking.detach()), float(alignment.detach())))
-        ranking, alignment = np.mean(losses, axis=0).tolist() if losses else (0.0, 0.0)
+            losses.add(total, {"ranking": ranking, "alignment": alignment})
+            self.descent.step(total)
+        self.descent.settle()
+        ranking, alignment = losses.mean("ranking"), losses.mean("alignment")
         ndcg = kept_back_ndcg(self.averaged, self.kept, self.items, self.users, self.states, self.history)
         return Epoch(self.settings.scorer, epoch, ranking, alignment, ndcg, time.perf_counter() - began)
 
@@ -244,10 +236,10 @@ class _Run:
         # Items of synthetic rows are no draws of the log's popularity, by which the sampler weighs its targets.
         candidates = self.sampler.draw(batch.items[batch.real], self.rng)
         involved, places = np.unique(np.concatenate([batch.items, candidates.items]), return_inverse=True)
-        at, of = (torch.from_numpy(part).to(module.device) for part in np.split(places, [len(batch.items)]))
-        rows = torch.from_numpy(involved).to(module.device)
+        at, of = (moved(torch.from_numpy(part), module.device) for part in np.split(places, [len(batch.items)]))
+        rows = moved(torch.from_numpy(involved), module.device)
         n = len(involved)
-        hidden = torch.from_numpy(self.rng.random(n) < settings.id_dropout).to(module.device)
+        hidden = moved(torch.from_numpy(self.rng.random(n) < settings.id_dropout), module.device)
         ids = torch.where(hidden, 0, self.ids[rows])
         views, present, fused, bias = self._items(rows, ids)
         with torch.no_grad():
@@ -255,16 +247,16 @@ class _Run:
             self.views[rows[seen]], self.present[rows[seen]] = views[seen].detach(), present[seen]
         users = module.users(self._users(batch), self.views, self.present)
         period = self.history.periods(batch.times)
-        terms = self.known[torch.from_numpy(period).to(module.device)[:, None], rows[None]] @ module.popularity
+        terms = self.known[moved(torch.from_numpy(period), module.device)[:, None], rows[None]] @ module.popularity
         own = bias[None] + torch.where(ids > 0, terms, 0)
         positive = module.match(users, views[at], present[at]) + own[torch.arange(len(at)), at]
-        correction = torch.from_numpy(candidates.log_weight).to(module.device)
+        correction = moved(torch.from_numpy(candidates.log_weight), module.device)
         negative = module.match_all(users, views[of], present[of]) + own[:, of] + correction
-        taken = torch.from_numpy(self._taken(batch, candidates.items)).to(module.device)
+        taken = moved(torch.from_numpy(self._taken(batch, candidates.items)), module.device)
         # Who has every candidate can be taught nothing by them.
         nothing = taken.all(dim=1)
         others = torch.logsumexp(negative.masked_fill(taken & ~nothing[:, None], -torch.inf), dim=1)
-        labels, weights = (torch.from_numpy(part).to(module.device) for part in (batch.labels, batch.weights))
+        labels, weights = (moved(torch.from_numpy(part), module.device) for part in (batch.labels, batch.weights))
         weights = weights * ~nothing
         ranking = soft_label_softmax(positive, others, labels, weights)
         if fused is None or not settings.alignment:
@@ -283,7 +275,7 @@ class _Run:
         if module.content is not None:
             states = self.states.take(rows)
             if share and len(self.items.views) > 1:
-                draw = torch.from_numpy(self.rng.random(len(rows)) / share).to(module.device)
+                draw = moved(torch.from_numpy(self.rng.random(len(rows)) / share), module.device)
                 states = states.hide(draw < 0.5, (draw >= 0.5) & (draw < 1))
         table = module.item_ids(ids)
         views, present, fused = module.items(states, table[:, :-1], ids > 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -246,3 +248,13 @@ def test_the_oracle_passes_utilities_on():
     scores = Oracle(lambda rows: utilities[rows]).score(np.asarray([1], np.int32))
     assert scores.tolist() == [[3, 4, 5]]
     assert scores.dtype == np.float32
+
+
+@pytest.mark.parametrize("pairs", [1, 40, 10_000_000])
+def test_item_knn_keeps_the_lower_of_equally_near_items_in_blocks_of_any_size(pairs, monkeypatch):
+    # Everybody has everything but item 6, so all are equally near to one another.
+    events = [(user, item, 1, "pv") for user in range(3) for item in range(6)] + [(3, 6, 1, "pv"), (3, 0, 1, "pv")]
+    monkeypatch.setattr("fashionrec_assets.ranking.sources.item_knn._PAIRS_AT_ONCE", pairs)
+    kept = ItemKnn.fit(log_of(events, 4, 8), exponent=0.0, shrink=0.0, neighbours=2).similarity
+    near = [kept.indices[start:stop].tolist() for start, stop in itertools.pairwise(kept.indptr)]
+    assert near == [[1, 2], [0, 2], [0, 1], [0, 1], [0, 1], [0, 1], [0], []]

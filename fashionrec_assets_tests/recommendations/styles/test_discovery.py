@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from fashionrec_assets.catalog.event_log import BEHAVIOURS, EventLog
-from fashionrec_assets.index.vectors_index import build, unit_rows
+from fashionrec_assets.index.building import build
+from fashionrec_assets.index.vectors import unit_rows
 from fashionrec_assets.recommendations.explanations.facts import facts_of
 from fashionrec_assets.recommendations.styles.discovery import StyleSpace, pools, style_picks
 from fashionrec_assets.recommendations.styles.pick_facts import SHARED, PickCatalog, PickFacts

@@ -8,30 +8,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fashionrec_assets.index.vectors_index import (
-    CONFIG,
-    FILES,
-    IndexFilesError,
-    ItemIndex,
-    build,
-    choose_kind,
-    measure_recall,
-    unit_rows,
-)
+from fashionrec_assets.index.building import build
+from fashionrec_assets.index.item_index import CONFIG, FILES, IndexFilesError, ItemIndex
+from fashionrec_assets.index.kinds import choose_kind, make, memory_bytes
+from fashionrec_assets.index.tuning import measure_recall
+from fashionrec_assets.index.vectors import unit_rows
 from fashionrec_assets.settings import IndexSettings
+from fashionrec_assets_tests.index.catalogs import FLAT, HNSW, IVFPQ, KINDS, catalog
 
-FLAT = IndexSettings()
-HNSW = IndexSettings(flat_up_to=1, hnsw_m=16, hnsw_ef_construction=60, recall_sample=100)
-IVFPQ = IndexSettings(flat_up_to=1, hnsw_up_to=1, recall_sample=100)
-KINDS = pytest.mark.parametrize("settings", [FLAT, HNSW, IVFPQ], ids=["flat", "hnsw", "ivfpq"])
-
-
-def catalog(n: int, dim: int = 32, seed: int = 0) -> tuple[NDArray[np.str_], NDArray[np.float32]]:
-    """Vectors of unequal length around a few hundred centres, as embeddings are."""
-    rng = np.random.default_rng(seed)
-    centres = rng.standard_normal((200, dim))
-    vectors = centres[rng.integers(0, 200, n)] + 0.5 * rng.standard_normal((n, dim))
-    return np.array([f"item-{i:06d}" for i in range(n)]), vectors.astype(np.float32)
+EACH = pytest.mark.parametrize("settings", KINDS.values(), ids=KINDS.keys())
 
 
 def brute_force(
@@ -44,10 +29,31 @@ def brute_force(
 
 
 @pytest.mark.parametrize(
-    ("items", "kind"), [(1, "flat"), (10, "flat"), (11, "hnsw"), (20, "hnsw"), (21, "ivfpq"), (10**9, "ivfpq")]
+    ("items", "kind"),
+    [(1, "flat"), (10, "flat"), (11, "hnsw"), (20, "hnsw"), (21, "ivf"), (3_000, "ivf"), (5_000, "ivfpq")],
 )
-def test_the_kind_follows_from_the_size(items: int, kind: str) -> None:
-    assert choose_kind(items, IndexSettings(flat_up_to=10, hnsw_up_to=20)) == kind
+def test_the_kind_follows_from_the_size_and_the_memory(items: int, kind: str) -> None:
+    assert choose_kind(items, 64, IndexSettings(flat_up_to=10, hnsw_up_to=20, memory_limit_mib=1)) == kind
+
+
+def test_too_little_memory_compresses_even_a_small_catalog_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    tight = IndexSettings(memory_limit_mib=0.3)
+    assert choose_kind(1_000, 64, tight) == "flat"
+    assert choose_kind(2_000, 64, tight) == "ivfpq"
+    assert build(*catalog(1_000), tight).config.kind == "flat"
+    assert not caplog.records
+    assert build(*catalog(1_000), IndexSettings(memory_limit_mib=0.01)).config.kind == "ivfpq"
+    assert "more than index.memory_limit_mib" in caplog.text
+
+
+@EACH
+def test_memory_is_known_before_it_is_taken(settings: IndexSettings) -> None:
+    import faiss
+
+    vectors = catalog(4_000)[1]
+    kind = choose_kind(4_000, 32, settings)
+    index, _ = make(kind, vectors, settings, seed=1)
+    assert faiss.serialize_index(index).nbytes == pytest.approx(memory_bytes(kind, 4_000, 32, settings), rel=0.05)
 
 
 def test_flat_search_is_brute_force() -> None:
@@ -63,7 +69,7 @@ def test_flat_search_is_brute_force() -> None:
     assert index.config.recall_at_10 == 1.0
 
 
-@KINDS
+@EACH
 def test_excluded_rows_never_come_back_and_pages_stay_full(settings: IndexSettings) -> None:
     n = 2_000
     ids, vectors = catalog(n)
@@ -87,6 +93,19 @@ def test_excluded_rows_never_come_back_and_pages_stay_full(settings: IndexSettin
             np.testing.assert_array_equal(rows[q, : len(rows[q][rows[q] >= 0])], best[q, len(set(exclude[q])) :][:10])
 
 
+@EACH
+def test_ties_come_in_the_order_of_rows(settings: IndexSettings) -> None:
+    _, vectors = catalog(600)
+    twins = np.concatenate([vectors, vectors, vectors])
+    index = build(np.array([f"{i:05d}" for i in range(1_800)]), twins, settings)
+    for queries in (vectors[:1], vectors[:25]):
+        for exclude in (None, [np.array([7])] * len(queries)):
+            rows, scores = index.search(queries, 6, exclude)
+            ties = scores[:, 1:] == scores[:, :-1]
+            assert ties.sum() >= 3 * len(queries)
+            assert (rows[:, 1:] > rows[:, :-1])[ties].all()
+
+
 def test_an_exclusion_of_one_query_does_not_touch_another() -> None:
     ids, vectors = catalog(50)
     rows, _ = build(ids, vectors, FLAT).search(vectors[:2], 50, [np.array([3]), np.array([], np.int64)])
@@ -95,7 +114,7 @@ def test_an_exclusion_of_one_query_does_not_touch_another() -> None:
     assert rows[0, -1] == -1
 
 
-@KINDS
+@EACH
 def test_more_asked_than_there_are(settings: IndexSettings) -> None:
     ids, vectors = catalog(60)
     rows, scores = build(ids, vectors, settings).search(vectors[:3], 80)
@@ -116,16 +135,17 @@ def test_hnsw_is_tuned_to_the_target_with_foreign_queries() -> None:
     assert index.config.recall_at_10 >= HNSW.recall_target
     assert index.config.parameters["ef_search"] >= 32
     # Other queries than the tuning's.
-    assert measure_recall(index, vectors, queries=users, sample=150, seed=99) >= HNSW.recall_target - 0.02
+    assert measure_recall(index, vectors, queries=users, size=150, seed=99) >= HNSW.recall_target - 0.02
 
 
-def test_ivfpq_is_tuned_to_the_target() -> None:
+@pytest.mark.parametrize("kind", ["ivf", "ivfpq"])
+def test_lists_are_tuned_to_the_target(kind: str) -> None:
     ids, vectors = catalog(6_000)
-    index = build(ids, vectors, IVFPQ)
-    assert index.config.kind == "ivfpq"
+    index = build(ids, vectors, KINDS[kind])
+    assert index.config.kind == kind
     assert index.config.parameters["nlist"] == 6_000 // 39
     assert index.config.recall_at_10 >= IVFPQ.recall_target
-    assert measure_recall(index, vectors, sample=200, seed=5) >= IVFPQ.recall_target - 0.02
+    assert measure_recall(index, vectors, size=200, seed=5) >= IVFPQ.recall_target - 0.02
 
 
 def test_recall_sees_a_bad_index() -> None:
@@ -145,7 +165,7 @@ def test_items_with_equal_vectors_are_interchangeable_for_recall() -> None:
     assert measure_recall(build(ids, vectors, FLAT), vectors, queries=vectors[::-1].copy()) == 1
 
 
-@KINDS
+@EACH
 def test_same_input_same_bytes(settings: IndexSettings, tmp_path: Path) -> None:
     ids, vectors = catalog(1_500)
     for folder in ("a", "b"):
@@ -154,7 +174,7 @@ def test_same_input_same_bytes(settings: IndexSettings, tmp_path: Path) -> None:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
 
 
-@KINDS
+@EACH
 @pytest.mark.parametrize("mmap", [False, True])
 def test_a_loaded_index_answers_as_the_saved_one(settings: IndexSettings, mmap: bool, tmp_path: Path) -> None:
     ids, vectors = catalog(1_500)
@@ -201,6 +221,7 @@ def test_missing_torn_and_foreign_files_are_refused(tmp_path: Path) -> None:
         (broken(CONFIG, "[]"), "config.json is damaged"),
         (broken(CONFIG, json.dumps({**config, "format": 99})), "format 99"),
         (broken(CONFIG, json.dumps({**config, "items": 299})), "do not fit"),
+        (broken(CONFIG, json.dumps({**config, "format": 1})), "format 1, this version reads 2.*materialize"),
         (broken(CONFIG, json.dumps({**config, "surprise": 1})), "surprise"),
     ]
     for folder, message in cases:
@@ -215,17 +236,26 @@ def test_input_that_cannot_be_indexed_is_named() -> None:
     ids, vectors = catalog(5)
     with pytest.raises(ValueError, match="no item vectors"):
         build(ids[:0], vectors[:0], FLAT)
-    with pytest.raises(ValueError, match="4 ids for 5"):
+    with pytest.raises(ValueError, match="4 ids and 5 outputs for 5"):
         build(ids[:4], vectors, FLAT)
     with pytest.raises(ValueError, match="repeat"):
         build(np.array(["a", "b", "a", "c", "d"]), vectors, FLAT)
     with pytest.raises(ValueError, match="1 rows, the first is row 2"):
         build(ids, np.where(np.arange(5)[:, None] == 2, np.nan, vectors).astype(np.float32), FLAT)
     index = build(ids, vectors, FLAT)
+    for wrong in (np.nan, np.inf, -np.inf):
+        for m in (1, 4):
+            queries = vectors[:m].copy()
+            queries[-1, 2] = wrong
+            with pytest.raises(ValueError, match=f"1 rows, the first is row {m - 1}"):
+                index.search(queries, 2)
     with pytest.raises(ValueError, match="dimensions"):
         index.search(vectors[:, :3], 2)
     with pytest.raises(ValueError, match="exclude"):
         index.search(vectors, 2, [])
+    for row in (-1, 5):
+        with pytest.raises(ValueError, match="exclude holds rows"):
+            index.search(vectors[:1], 2, [np.array([row])])
     with pytest.raises(ValueError, match="k must"):
         index.search(vectors, 0)
     assert index.search(vectors[:0], 2)[0].shape == (0, 2)
@@ -250,7 +280,7 @@ def test_building_leaves_the_thread_count_alone() -> None:
 def test_ivfpq_refines_more_when_the_codes_lose_too_much() -> None:
     ids, vectors = catalog(6_000)
     users = np.random.default_rng(6).standard_normal((300, 32)).astype(np.float32)
-    coarse = IndexSettings(flat_up_to=1, hnsw_up_to=1, recall_sample=100, ivf_refine_factor=1)
+    coarse = IVFPQ.model_copy(update={"ivf_refine_factor": 1})
     index = build(ids, vectors, coarse, queries=users)
     assert index.config.parameters["refine_factor"] > 1
     assert index.config.recall_at_10 >= coarse.recall_target

@@ -1,1 +1,0 @@
-SELECT count(*) FROM sorted WHERE problem IS NULL AND NOT duplicate

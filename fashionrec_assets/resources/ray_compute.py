@@ -1,0 +1,382 @@
+"""Batches computed by the workers of a Ray cluster, through Ray Data.
+
+Belongs here: joining or starting a cluster, sending batches and taking results in order, and the shop as a worker sees
+it. Does not belong here: what is computed (the rooms' `work.py`), training (`ray_training.py`). Importing this module
+does not import Ray; using it does.
+
+Ray Data runs a pool of actors over the numbers of the batches; each actor loads the model once and fetches the batch of
+its number from a desk, where the process that runs the stage lays batches as results are taken: that bounds how many
+there are at a time, whatever Ray Data would like to start. A batch whose worker died is given to the next one. What the
+work itself raises travels back as a value and is raised here, as it was.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from fashionrec_assets.resources.compute import Batch, Progress, Result, Task, Work
+from fashionrec_assets.resources.shop import Shop
+from fashionrec_assets.settings import ComputeSettings, Settings
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
+    from ray.actor import ActorHandle
+
+REMEDY = "pip install 'fashionrec_assets[ray]', or leave FASHIONREC_COMPUTE__ENGINE at local"
+
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # A worker without a GPU of its own must not take part of another's.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
+    # Ray's C++ part tells on standard error of actors with arguments at every start of a pool.
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    # Ray Train's second generation is what Ray 2.5x and later have; before, it has to be asked for.
+    "RAY_TRAIN_V2_ENABLED": "1",
+}
+_LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Set to 0, nodes know each other by 127.0.0.1 and nothing listens elsewhere: Ray's default on a laptop."""
+
+
+_LOST = (
+    "the Ray workers of this stage died again and again. What was done before is kept, and the next run goes on there. "
+    "If it happens at the same place, a worker has too little memory for it: set FASHIONREC_COMPUTE__WORKERS lower, or "
+    "give the nodes more"
+)
+
+
+class WorkerLostError(RuntimeError):
+    """A batch's workers died, again and again, or the cluster did; the message says what to do."""
+
+
+def installed() -> bool:
+    """Whether Ray can be imported."""
+    return importlib.util.find_spec("ray") is not None
+
+
+def join(settings: ComputeSettings, connect: Callable[[], object] | None = None) -> Any:
+    """The module `ray`, connected: to what is there already, by `connect`, or as the settings say.
+
+    Raises RuntimeError if Ray is not installed, ConnectionError (worth another attempt) if no cluster answers.
+    """
+    if not installed():
+        raise RuntimeError(f"compute.engine is ray, but Ray is not installed: {REMEDY}")
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    if settings.address is None:
+        os.environ.setdefault(_LOOPBACK, "0")
+    import ray
+
+    if ray.is_initialized():
+        return ray
+    if connect is not None:
+        connect()
+    else:
+        ray.init(**init_options(settings), address=settings.address or "local")
+    return ray
+
+
+def init_options(settings: ComputeSettings) -> dict[str, Any]:
+    """Arguments of `ray.init` beside the address: sizes are said only of a cluster that is started here."""
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if settings.address is not None:
+        return options
+    if settings.workers is not None:
+        options["num_cpus"] = max(os.cpu_count() or 1, round(settings.workers * settings.cpus_per_worker))
+    if settings.object_store_mb is not None:
+        options["object_store_memory"] = settings.object_store_mb * 2**20
+    return {**options, "include_dashboard": False}
+
+
+class Ray:
+    """Computes batches on the workers of a Ray cluster; see `Compute`."""
+
+    def __init__(self, settings: ComputeSettings, connect: Callable[[], object] | None = None) -> None:
+        self._settings = settings
+        self._connect = connect
+
+    def map(self, work: Work[Batch, Result], tasks: Sequence[Task], read: Callable[[Task], Batch]) -> Generator[Result]:
+        """See `Compute.map`; the batches ahead are at most `compute.in_flight`."""
+        if not tasks:
+            return
+        ray = join(self._settings, self._connect)
+        workers = min(self.workers(ray, on_gpu=work.on_gpu), len(tasks))
+        ahead = min(self._settings.in_flight or 2 * workers, len(tasks))
+        desk = beside_the_driver(ray, _Desk, self._settings.retries + 1)
+        far = replace(work, shop=FarShop.of(work.shop, work.models, ray.put if self._settings.address else None))
+        laid = 0
+        unread: Exception | None = None
+
+        def lay_until(wanted: int) -> None:
+            nonlocal laid, unread
+            while laid < min(wanted, len(tasks)) and unread is None:
+                try:
+                    batch = read(tasks[laid])
+                except Exception as error:
+                    unread = error
+                    return
+                # In a list: Ray would wait for the batch, and send it, where it stands alone.
+                ray.get(desk.lay.remote(laid, [ray.put(batch)]))
+                laid += 1
+
+        try:
+            with closing(self._answers(ray, far, desk, len(tasks), workers)) as answers:
+                for taken in range(len(tasks)):
+                    lay_until(taken + ahead)
+                    if unread is not None and taken == laid:
+                        raise unread
+                    answer = next(answers)
+                    ray.get(desk.clear.remote(taken))
+                    if answer.error is not None:
+                        raise answer.error
+                    yield answer.result
+        finally:
+            ray.kill(desk)
+
+    def train(self, fit: Callable[[Progress], Result], progress: Progress) -> Result:
+        """See `Compute.train`: by one worker of Ray Train; its progress is told when it is done."""
+        from fashionrec_assets.resources.ray_training import train
+
+        ray = join(self._settings, self._connect)
+        return train(ray, self._settings, fit, progress, gpus=self.gpus(ray, on_gpu=True))
+
+    def workers(self, ray: Any, *, on_gpu: bool) -> int:
+        """Workers of a stage: as set, else as many as the cluster has cores for, and GPUs where they need one."""
+        if self._settings.workers is not None:
+            return self._settings.workers
+        found = ray.cluster_resources()
+        room = [found.get("CPU", 1) / self._settings.cpus_per_worker]
+        gpus = self.gpus(ray, on_gpu=on_gpu)
+        return max(1, int(min([*room, found.get("GPU", 0) / gpus] if gpus else room)))
+
+    def gpus(self, ray: Any, *, on_gpu: bool) -> float:
+        """GPUs of one worker."""
+        if not on_gpu:
+            return 0.0
+        if self._settings.gpus_per_worker is not None:
+            return self._settings.gpus_per_worker
+        return 1.0 if ray.cluster_resources().get("GPU", 0) >= 1 else 0.0
+
+    def _answers(
+        self, ray: Any, work: Work[Any, Any], desk: ActorHandle[Any], count: int, workers: int
+    ) -> Generator[Answer]:
+        import ray.data as data
+
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        settings = self._settings
+        needs: dict[str, Any] = {"num_cpus": settings.cpus_per_worker}
+        if gpus := self.gpus(ray, on_gpu=work.on_gpu):
+            needs["num_gpus"] = gpus
+        if settings.worker_memory_mb is not None:
+            needs["memory"] = settings.worker_memory_mb * 2**20
+        with _ordered(data):
+            numbers = data.from_items([{"number": number} for number in range(count)], override_num_blocks=count)
+            answers = numbers.map_batches(
+                _Worker,
+                fn_constructor_args=(work, desk, max(1, int(settings.cpus_per_worker))),
+                batch_size=1,
+                # One batch at a time: an actor with a queue could hold a batch back behind one that is not laid yet.
+                compute=data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),
+                **needs,
+            )
+        # No batch is looked at before its turn: looking ahead would wait for one that is not laid yet.
+        found = iter(answers.iter_batches(batch_size=1, batch_format="numpy", prefetch_batches=0))
+        try:
+            for _ in range(count):
+                with _explained(ray):
+                    batch: Any = next(found)
+                yield batch["answer"][0]
+        finally:
+            # The pool ends with its iterator.
+            del found
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of one batch: `result`, or the `error` that the work raised."""
+
+    result: Any
+    error: Exception | None
+
+
+class _Worker:
+    """One actor of the pool."""
+
+    def __init__(self, work: Work[Any, Any], desk: ActorHandle[Any], threads: int) -> None:
+        self._work = work
+        self._desk = desk
+        self._threads = threads
+        self._make: Callable[[Any], Any] | None = None
+
+    def __call__(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
+        import numpy as np
+
+        answer = np.empty(1, dtype=object)
+        answer[0] = self._answer(int(batch["number"][0]))
+        return {"answer": answer}
+
+    def _answer(self, number: int) -> Answer:
+        import ray
+        from ray.exceptions import RayError
+
+        try:
+            laid = ray.get(self._desk.take.remote(number))
+            if laid is None:
+                return Answer(None, WorkerLostError(_LOST))
+            if self._make is None:
+                limit_threads(self._threads)
+                self._make = self._work.start()
+            return Answer(self._make(ray.get(laid[0])), None)
+        except RayError:
+            # The cluster's, not the work's: Ray tries again.
+            raise
+        except Exception as error:
+            return Answer(None, portable(error))
+
+
+def limit_threads(threads: int) -> None:
+    """As many threads as cores: what other number there is would be another order of sums, and other last bits."""
+    import sys
+
+    from threadpoolctl import threadpool_limits
+
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(threads)
+    threadpool_limits(threads)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
+
+
+def portable(error: Exception) -> Exception:
+    """The error if it can travel, else one that says the same."""
+    import ray
+
+    try:
+        # An error whose constructor wants more than a message is written and cannot be read.
+        ray.get(ray.put(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
+
+
+def beside_the_driver(ray: Any, kind: type[Any], *arguments: Any) -> ActorHandle[Any]:
+    """An actor on the node of this process, so that it lives as long, and for which no core is reckoned."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    return ray.remote(num_cpus=0, max_concurrency=1000, scheduling_strategy=here)(kind).remote(*arguments)
+
+
+class _Desk:
+    """The batches that are laid and not yet done, by number; whoever comes early waits.
+
+    Ray gives a batch whose worker died to the next one without end; here it gets `attempts`.
+    """
+
+    def __init__(self, attempts: int) -> None:
+        import asyncio
+
+        self._attempts = attempts
+        self._laid: dict[int, list[ObjectRef[Any]]] = {}
+        self._taken: dict[int, int] = {}
+        self._changed = asyncio.Condition()
+
+    async def lay(self, number: int, batch: list[ObjectRef[Any]]) -> None:
+        async with self._changed:
+            self._laid[number] = batch
+            self._changed.notify_all()
+
+    async def take(self, number: int) -> list[ObjectRef[Any]] | None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: number in self._laid)
+            self._taken[number] = self._taken.get(number, 0) + 1
+            return self._laid[number] if self._taken[number] <= self._attempts else None
+
+    async def clear(self, number: int) -> None:
+        self._laid.pop(number, None)
+
+
+@contextmanager
+def _ordered(data: Any) -> Iterator[None]:
+    """Ray Data's settings for what is declared meanwhile: results in order, and in silence; the caller's are put back.
+
+    They are set one by one: to copy them all makes Ray warn of its own deprecated ones.
+    """
+    context = data.DataContext.get_current()
+    wanted = (
+        (context.execution_options, "preserve_order", True),
+        (context, "enable_progress_bars", False),
+        (context, "print_on_execution_start", False),
+    )
+    before = [getattr(owner, name) for owner, name, _ in wanted]
+    try:
+        for owner, name, value in wanted:
+            setattr(owner, name, value)
+        yield
+    finally:
+        for (owner, name, _), value in zip(wanted, before, strict=True):
+            setattr(owner, name, value)
+
+
+@contextmanager
+def _explained(ray: Any) -> Iterator[None]:
+    try:
+        yield
+    except ray.exceptions.RayError as error:
+        raise WorkerLostError(f"{_LOST} ({type(error).__name__})") from error
+
+
+class FarShop(Shop):
+    """A shop as a worker sees it: its settings and some of its artifacts, at the versions the stage began with.
+
+    An artifact is read where the home has it, and unpacked from `packed` where the worker does not see the home.
+    """
+
+    def __init__(
+        self, settings: Settings, versions: Mapping[str, str], packed: Mapping[str, ObjectRef[Any]] | None = None
+    ) -> None:
+        super().__init__(settings, ())
+        self._versions = dict(versions)
+        self._packed = dict(packed or {})
+        self._unpacked: dict[str, tempfile.TemporaryDirectory[str]] = {}
+
+    @classmethod
+    def of(cls, shop: Shop, names: Sequence[str], put: Callable[[Any], ObjectRef[Any]] | None) -> FarShop:
+        """The worker's side of `shop`, with the artifacts `names`; `put` sends them along."""
+        packed = {} if put is None else {name: put(_packed(shop.current(name))) for name in names}
+        return cls(shop.settings, {name: shop.version(name) for name in names}, packed)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FarShop, (self.settings, self._versions, self._packed)
+
+    def current(self, name: str) -> Path:
+        """See `Shop.current`."""
+        if (self.artifacts.root / name / self.version(name)).is_dir() or name not in self._packed:
+            return super().current(name)
+        if name not in self._unpacked:
+            import ray
+
+            self._unpacked[name] = folder = tempfile.TemporaryDirectory(prefix="fashionrec-")
+            for file, content in ray.get(self._packed[name]).items():
+                path = Path(folder.name) / file
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+        return Path(self._unpacked[name].name)
+
+    def _ledger(self, what: Literal["output", "digest"], stage: str) -> str | None:
+        if what == "output" and stage in self._versions:
+            return self._versions[stage]
+        raise LookupError(f"a worker was not told of {stage}: name it in the work's `models`")
+
+
+def _packed(folder: Path) -> dict[str, bytes]:
+    """The files of a folder, by their path in it."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}

@@ -1,0 +1,239 @@
+"""The index at growing sizes: building it, bringing it up to date when 1 % of the items changed, searching it.
+
+Every size and part is a process of its own, on vectors of 64 dimensions that are generated: styles of fifty items
+around two hundred types. Times are of the work and of writing its files; an update, and the build it is compared with,
+read what they need from the bucket store. Peak memory is that of the process, generated vectors included. Recall is
+measured on queries that the index was not tuned with. `--quick` for some seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from fashionrec_assets_tests.benchmarks.comparisons import Comparison, Growth, in_a_process, keep
+
+DIM = 64
+TYPES, STYLE, SPREAD = 200, 50, np.float32(0.5)
+"""Types of product, items of a style within a type, and how far styles lie from their type, and items from their style,
+in each dimension, beside 1 for the types from each other."""
+SHARE = 0.01
+LEAST_RECALL = 0.99
+THREADS = {"OMP_NUM_THREADS": "2"}
+SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "defaults": {},
+    "Flat": {"flat_up_to": 10**9},
+    "IVF": {"flat_up_to": 1},
+    "IVF-PQ": {"flat_up_to": 1, "memory_limit_mib": 0.01},
+    "HNSW": {"flat_up_to": 1, "hnsw_up_to": 10**9},
+}
+SIZES: Mapping[str, Sequence[int]] = {
+    "defaults": (10_000, 100_000, 1_000_000),
+    "Flat": (10_000, 50_000, 200_000),
+    "IVF": (250_000, 500_000, 1_000_000),
+    "IVF-PQ": (100_000, 200_000, 400_000),
+    "HNSW": (12_500, 25_000, 50_000),
+}
+QUICK_SIZES: Mapping[str, Sequence[int]] = dict.fromkeys(SIZES, (2000, 4000, 8000))
+
+
+def styles(items: int) -> NDArray[np.float32]:
+    """Float32 (items / 50, 64): the middles of the styles of a catalog of `items`, each around that of a type."""
+    rng = np.random.default_rng(0)
+    types = rng.standard_normal((TYPES, DIM), dtype=np.float32)
+    count = max(1, items // STYLE)
+    return types[rng.integers(0, TYPES, count)] + SPREAD * rng.standard_normal((count, DIM), dtype=np.float32)
+
+
+def catalog(items: int) -> tuple[NDArray[np.str_], NDArray[np.float32]]:
+    """Ids (n,), sorted, and vectors float32 (n, 64)."""
+    rng = np.random.default_rng(1)
+    vectors = rng.standard_normal((items, DIM), dtype=np.float32)
+    vectors *= SPREAD
+    middles = styles(items)
+    for start in range(0, items, 50_000):
+        part = vectors[start : start + 50_000]
+        part += middles[rng.integers(0, len(middles), len(part))]
+    return np.array([f"{number:08d}" for number in range(items)]), vectors
+
+
+def fresh_queries(items: int, count: int) -> NDArray[np.float32]:
+    """Float32 (count, 64): vectors as those of `catalog`, none of them among them."""
+    rng, middles = np.random.default_rng(3), styles(items)
+    noise = SPREAD * rng.standard_normal((count, DIM), dtype=np.float32)
+    return noise + middles[rng.integers(0, len(middles), count)]
+
+
+def measure(quick: bool) -> list[Comparison | Growth]:
+    sizes = QUICK_SIZES if quick else SIZES
+    found: list[Comparison | Growth] = []
+    for name in SETTINGS:
+        with tempfile.TemporaryDirectory(prefix="index-sizes-") as folder:
+            found += _kind(name, sizes[name], folder, least=0 if quick else LEAST_RECALL)
+    return found
+
+
+def _kind(name: str, sizes: Sequence[int], folder: str, *, least: float) -> list[Comparison | Growth]:
+    """What one choice of settings shows at `sizes`."""
+
+    def growth(part: str, what: str, bar: float | None, note: Callable[[Mapping[str, Any]], str]) -> Growth:
+        runs = [
+            in_a_process(
+                __name__ if __name__ != "__main__" else "fashionrec_assets_tests.benchmarks.index_sizes",
+                *("--part", part, "--settings", name, "--size", str(size), "--folder", folder),
+                environment=THREADS,
+            )
+            for size in sizes
+        ]
+        said.update({(part, size): run.said | {"seconds": run.seconds} for size, run in zip(sizes, runs, strict=True)})
+        text = "; ".join(f"{size:,}: {note(run.said)}" for size, run in zip(sizes, runs, strict=True))
+        seconds, mib = [run.seconds for run in runs], [run.mib for run in runs]
+        return Growth(f"index, {name}: {what}", "items", sizes, seconds, mib, bar, text)
+
+    said: dict[tuple[str, int], dict[str, Any]] = {}
+    # Where the kind changes with the size, so does what a row costs: each kind has its own line with the bar.
+    bar = 1.1 if name in ("Flat", "IVF", "IVF-PQ") else None
+    built = growth(
+        "build", "build and write", bar, lambda one: f"{one['kind']}, {one['memory']:,.0f} MiB, {one['parameters']}"
+    )
+    changed = growth("update", "update of 1 %", None, lambda one: f"{one['how']}, recall@10 {one['recall']:.4f}")
+    searched = growth(
+        "search",
+        "a thousand queries, memory-mapped",
+        None,
+        lambda one: f"{one['speed']:,.0f} queries a second, recall@10 {one['recall']:.4f}",
+    )
+    if name == "defaults":
+        low = {size: said["search", size]["recall"] for size in sizes if said["search", size]["recall"] < least}
+        if low:
+            raise RuntimeError(f"recall@10 at the defaults is below {least}: {low}")
+    ratios = Comparison(
+        f"index, {name}: update of 1 %",
+        "building it anew",
+        [said["update", size]["seconds"] for size in sizes],
+        [said["update", size]["anew"] for size in sizes],
+        note=f"one round at each of {', '.join(f'{size:,}' for size in sizes)} items; files written by both",
+    )
+    return [built, changed, searched, ratios]
+
+
+def one_part(part: str, name: str, size: int, folder: Path) -> dict[str, Any]:
+    """What a process of its own does and says."""
+    from fashionrec_assets.settings import IndexSettings
+
+    settings = IndexSettings(**SETTINGS[name])
+    ids, vectors = catalog(size)
+    home = folder / f"{size}"
+    return {"build": _build, "update": _update, "search": _search}[part](settings, ids, vectors, home)
+
+
+def _build(settings: Any, ids: NDArray[np.str_], vectors: NDArray[np.float32], home: Path) -> dict[str, Any]:
+    import faiss  # noqa: F401
+    import pyarrow.parquet  # noqa: F401
+
+    from fashionrec_assets.index.building import build
+
+    outputs = pa.array(ids.tolist(), pa.string())
+    began = time.perf_counter()
+    index = build(ids, vectors, settings, outputs=outputs)
+    index.save(home)
+    spent = time.perf_counter() - began
+    config = index.config
+    parameters = ", ".join(f"{key} {value}" for key, value in config.parameters.items()) or "exact"
+    return {"seconds": spent, "kind": config.kind, "memory": config.memory_bytes / 2**20, "parameters": parameters}
+
+
+def _update(settings: Any, ids: NDArray[np.str_], vectors: NDArray[np.float32], home: Path) -> dict[str, Any]:
+    import faiss  # noqa: F401
+    import pyarrow.compute  # noqa: F401
+
+    from fashionrec_assets.index.updating import Wanted, refresh
+    from fashionrec_assets.settings import StorageSettings
+    from fashionrec_assets.storage.buckets import VECTOR_COLUMNS, BucketStore, vector_rows, vectors_of
+
+    rng, count = np.random.default_rng(4), len(ids)
+    moved = np.sort(rng.choice(count, max(4, round(SHARE * count)), replace=False))
+    # Half of it has another vector, a quarter goes, a quarter comes: under the ids of others that are there no more.
+    changed, gone, come = moved[::2], moved[1::4], moved[3::4]
+    outputs = np.array(ids.tolist(), object)
+    vectors[changed] = fresh_queries(count, len(changed))
+    outputs[changed] = "changed"
+    names = ids.astype("<U9")
+    names[come] = np.char.add(ids[come], "n")
+    left = np.delete(np.arange(count), gone)
+    names, vectors, outputs = names[left], vectors[left], outputs[left]
+    store = BucketStore(home.with_name(f"{home.name}-store"), StorageSettings().buckets, VECTOR_COLUMNS)
+    for start in range(0, len(names), 100_000):
+        store.put(vector_rows(names[start : start + 100_000].tolist(), vectors[start : start + 100_000]))
+    del vectors
+
+    def fetch(some: NDArray[np.str_]) -> NDArray[np.float32]:
+        return vectors_of(store.scan() if len(some) == len(names) else store.take(some.tolist()))[1]
+
+    wanted = Wanted(names, pa.array(outputs.tolist(), pa.string()), fetch)
+    began = time.perf_counter()
+    done = refresh(home, wanted, settings)
+    done.index.save(home.with_name(f"{home.name}-updated"))
+    spent = time.perf_counter() - began
+    began = time.perf_counter()
+    anew = refresh(None, wanted, settings)
+    anew.index.save(home.with_name(f"{home.name}-anew"))
+    return {
+        "seconds": spent,
+        "anew": time.perf_counter() - began,
+        "how": done.how + (f" ({done.why})" if done.why else ""),
+        "recall": done.index.config.recall_at_10,
+    }
+
+
+def _search(settings: Any, ids: NDArray[np.str_], vectors: NDArray[np.float32], home: Path) -> dict[str, Any]:
+    from fashionrec_assets.index.item_index import ItemIndex
+    from fashionrec_assets.index.tuning import measure_recall
+
+    queries = fresh_queries(len(ids), 1_000)
+    index = ItemIndex.load(home, mmap=True)
+    index.search(queries, 10)
+    began = time.perf_counter()
+    index.search(queries, 10)
+    spent = time.perf_counter() - began
+    recall = measure_recall(index, vectors, queries=queries, size=500)
+    return {"seconds": spent, "speed": len(queries) / spent, "recall": recall}
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("--quick", action="store_true", help="small sizes, to try it")
+    asked.add_argument("--part", choices=["build", "update", "search"], help="one part in this process, as JSON")
+    asked.add_argument("--settings", choices=list(SETTINGS), default="defaults")
+    asked.add_argument("--size", type=int)
+    asked.add_argument("--folder", type=Path)
+    options = asked.parse_args()
+    if options.part:
+        print(json.dumps(one_part(options.part, options.settings, options.size, options.folder)))
+        return
+    results = measure(options.quick)
+    if not options.quick:
+        keep("index_sizes", results)
+    for one in results:
+        if isinstance(one, Growth):
+            figures = ", ".join(
+                f"{size:,}: {seconds:.3g} s, {mib:,.0f} MiB"
+                for size, seconds, mib in zip(one.sizes, one.seconds, one.mib, strict=True)
+            )
+            print(f"{one.what}: {figures}; slope {one.slope:.2f}; {one.note}")
+        else:
+            ratios = ", ".join(f"{ratio:.3f}" for ratio in one.ratios)
+            print(f"{one.what}: {ratios} of {one.alternative}; {one.note}")
+
+
+if __name__ == "__main__":
+    main()
