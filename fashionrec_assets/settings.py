@@ -747,7 +747,7 @@ class ComputeSettings(Section):
     in_flight: int | None = Field(
         default=None,
         ge=1,
-        description="`ray`: batches read and not yet written, at the most, which bounds memory; None: two a worker",
+        description="`ray`: batches read and not yet written, at the most, which bounds memory; None: four a worker",
     )
     object_store_mb: int | None = Field(
         default=None, ge=80, description="`ray`: shared memory of a cluster started here; None: Ray's own share of it"

@@ -16,6 +16,7 @@ import importlib.util
 import logging
 import os
 import tempfile
+import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -50,6 +51,13 @@ _LOST = (
     "If it happens at the same place, a worker has too little memory for it: set FASHIONREC_COMPUTE__WORKERS lower, or "
     "give the nodes more"
 )
+
+
+_AT_ONCE = 4
+"""Batches that an actor is given, of which it computes one after the other: with one, Ray Data 2.60 leaves all actors
+but one idle."""
+_LOOK_S = 1.0
+"""How often it is looked whether all workers wait for batches that are not laid yet."""
 
 
 class WorkerLostError(RuntimeError):
@@ -108,7 +116,7 @@ class Ray:
             return
         ray = join(self._settings, self._connect)
         workers = min(self.workers(ray, on_gpu=work.on_gpu), len(tasks))
-        ahead = min(self._settings.in_flight or 2 * workers, len(tasks))
+        ahead = min(self._settings.in_flight or _AT_ONCE * workers, len(tasks))
         desk = beside_the_driver(ray, _Desk, self._settings.retries + 1)
         far = replace(work, shop=FarShop.of(work.shop, work.models, ray.put if self._settings.address else None))
         laid = 0
@@ -126,18 +134,34 @@ class Ray:
                 ray.get(desk.lay.remote(laid, [ray.put(batch)]))
                 laid += 1
 
+        def feed() -> None:
+            # The batch of a worker that died is queued again, maybe behind later ones, for which its actor then waits.
+            while not ended.wait(_LOOK_S):
+                if waiting.is_set() and ray.get(desk.waiting.remote()) >= workers:
+                    with laying:
+                        lay_until(min(laid + workers, taken + ahead + workers * _AT_ONCE))
+
+        taken = 0
+        laying, waiting, ended = threading.Lock(), threading.Event(), threading.Event()
+        feeder = threading.Thread(target=feed, daemon=True)
+        feeder.start()
         try:
             with closing(self._answers(ray, far, desk, len(tasks), workers)) as answers:
                 for taken in range(len(tasks)):
-                    lay_until(taken + ahead)
+                    with laying:
+                        lay_until(taken + ahead)
                     if unread is not None and taken == laid:
                         raise unread
+                    waiting.set()
                     answer = next(answers)
+                    waiting.clear()
                     ray.get(desk.clear.remote(taken))
                     if answer.error is not None:
                         raise answer.error
                     yield answer.result
         finally:
+            ended.set()
+            feeder.join()
             ray.kill(desk)
 
     def train(self, fit: Callable[[Progress], Result], progress: Progress) -> Result:
@@ -182,8 +206,7 @@ class Ray:
                 _Worker,
                 fn_constructor_args=(work, desk, max(1, int(settings.cpus_per_worker))),
                 batch_size=1,
-                # One batch at a time: an actor with a queue could hold a batch back behind one that is not laid yet.
-                compute=data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),
+                compute=data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=_AT_ONCE),
                 **needs,
             )
         # No batch is looked at before its turn: looking ahead would wait for one that is not laid yet.
@@ -286,6 +309,7 @@ class _Desk:
         self._attempts = attempts
         self._laid: dict[int, list[ObjectRef[Any]]] = {}
         self._taken: dict[int, int] = {}
+        self._waiting = 0
         self._changed = asyncio.Condition()
 
     async def lay(self, number: int, batch: list[ObjectRef[Any]]) -> None:
@@ -293,9 +317,15 @@ class _Desk:
             self._laid[number] = batch
             self._changed.notify_all()
 
+    async def waiting(self) -> int:
+        """How many wait for a batch that is not laid."""
+        return self._waiting
+
     async def take(self, number: int) -> list[ObjectRef[Any]] | None:
         async with self._changed:
+            self._waiting += 1
             await self._changed.wait_for(lambda: number in self._laid)
+            self._waiting -= 1
             self._taken[number] = self._taken.get(number, 0) + 1
             return self._laid[number] if self._taken[number] <= self._attempts else None
 

@@ -30,7 +30,7 @@ KINDS = {
     "hnsw": IndexSettings(flat_up_to=1, hnsw_up_to=10**9),
     "ivfpq": IndexSettings(flat_up_to=1, memory_limit_mib=0.01),
 }
-_QUERIES = {"flat": 2_048}
+_QUERIES = {"flat": 1_024}
 """Queries of a round, where it is not `_MANY`: as many as take long enough to be timed."""
 _MANY = 16_384
 

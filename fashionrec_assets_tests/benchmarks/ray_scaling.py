@@ -15,7 +15,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,29 +67,33 @@ def photo_batches(folder: Path, items: int) -> list[list[PhotoRow]]:
     return [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
 
 
-def text_batches(items: int) -> list[Texts]:
-    """Captions of about twenty words, as the stage of text vectors reads them."""
+def text_batches(items: int, number_of_round: int) -> list[Texts]:
+    """Captions of about twenty words, as the stage of text vectors reads them; others in each round, for an encoder
+    remembers what it has read."""
     texts: list[str] = []
     for number in range(items):
         words = [ADJECTIVES[(number * step + number // 10) % 10] for step in range(1, 16)]
-        texts.append(f"{' '.join(words)} {GARMENTS[number % 10]} number {number}")
+        texts.append(f"{' '.join(words)} {GARMENTS[number % 10]} number {number} of {number_of_round}")
     keys = [f"{number:06d}" for number in range(items)]
     return [Texts(keys[start : start + BATCH], texts[start : start + BATCH]) for start in range(0, items, BATCH)]
 
 
 def measure(quick: bool) -> list[Comparison]:
     """One worker against two, and two workers against this process, for crops and for text vectors."""
+    import cv2
     import torch
 
     torch.set_num_threads(1)
+    cv2.setNumThreads(1)
     items, rounds = (96, 1) if quick else (1_000, 3)
     cores = max(2, os.cpu_count() or 1)
     results: list[Comparison] = []
     with tempfile.TemporaryDirectory() as temporary:
         shop = Shop(Settings.load(home=Path(temporary) / "home"), ())
-        works: list[tuple[str, Work[Any, Made], Sequence[Any]]] = [
-            ("crops", GroundPhotos(shop), photo_batches(Path(temporary) / "shop", items)),
-            ("text vectors", TextVectors(shop), text_batches(items)),
+        photos = photo_batches(Path(temporary) / "shop", items)
+        works: list[tuple[str, Work[Any, Made], Callable[[int], Sequence[Any]]]] = [
+            ("crops", GroundPhotos(shop), lambda number: photos),
+            ("text vectors", TextVectors(shop), lambda number: text_batches(items, number)),
         ]
         ray = join(_settings(cores))
         try:
@@ -104,12 +108,12 @@ def _settings(workers: int) -> ComputeSettings:
     return ComputeSettings(engine="ray", workers=workers, object_store_mb=200)
 
 
-def _of(what: str, work: Work[Any, Made], batches: Sequence[Any], rounds: int) -> list[Comparison]:
+def _of(what: str, work: Work[Any, Made], batches: Callable[[int], Sequence[Any]], rounds: int) -> list[Comparison]:
     ways: dict[str, Compute] = {"here": Local(), "one": Ray(_settings(1)), "two": Ray(_settings(2))}
     times = {name: Timed() for name in ways}
     for number in range(rounds):
         for name in list(ways) if number % 2 == 0 else list(reversed(ways)):
-            timed(ways[name], work, batches, times[name])
+            timed(ways[name], work, batches(number), times[name])
     outputs = times["here"].outputs
     assert all(one.outputs == outputs for one in times.values()), "workers gave something else"
     efficiency = statistics.median(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,19 @@ class RefusedError(ValueError):
 
     def __init__(self, number: int, reason: str) -> None:
         super().__init__(f"{number} is refused: {reason}")
+
+
+@dataclass(frozen=True)
+class Timed(Work[int, tuple[int, float, float]]):
+    """The worker's process, and from when to when it was at work."""
+
+    def start(self) -> Callable[[int], tuple[int, float, float]]:
+        def make(number: int) -> tuple[int, float, float]:
+            began = time.time()
+            time.sleep(0.3)
+            return os.getpid(), began, time.time()
+
+        return make
 
 
 @dataclass(frozen=True)
