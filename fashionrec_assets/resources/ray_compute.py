@@ -57,7 +57,10 @@ _AT_ONCE = 4
 """Batches that an actor is given, of which it computes one after the other: with one, Ray Data 2.60 leaves all actors
 but one idle."""
 _LOOK_S = 1.0
-"""How often it is looked whether all workers wait for batches that are not laid yet."""
+"""How often it is looked whether the workers wait for batches that are not laid yet."""
+_PATIENCE = 30
+"""Looks at which some wait and none is at work, after which more is laid in any case: the result of a batch may be lost
+with its node, and a worker may have nothing to wait for."""
 
 
 class WorkerLostError(RuntimeError):
@@ -136,8 +139,11 @@ class Ray:
 
         def feed() -> None:
             # The batch of a worker that died is queued again, maybe behind later ones, for which its actor then waits.
+            idle = 0
             while not ended.wait(_LOOK_S):
-                if waiting.is_set() and ray.get(desk.waiting.remote()) >= workers:
+                waits, missing = ray.get(desk.idle.remote(taken)) if waiting.is_set() else (0, False)
+                idle = idle + 1 if waits else 0
+                if (missing and waits >= workers) or idle > _PATIENCE:
                     with laying:
                         lay_until(min(laid + workers, taken + ahead + workers * _AT_ONCE))
 
@@ -249,19 +255,23 @@ class _Worker:
         import ray
         from ray.exceptions import RayError
 
+        # That of a worker which Ray starts again is the same.
+        name = ray.get_runtime_context().get_actor_id()
         try:
-            laid = ray.get(self._desk.take.remote(number))
+            laid = ray.get(self._desk.take.remote(name, number))
             if laid is None:
                 return Answer(None, WorkerLostError(_LOST))
             if self._make is None:
                 limit_threads(self._threads)
                 self._make = self._work.start()
-            return Answer(self._make(ray.get(laid[0])), None)
+            answer = Answer(self._make(ray.get(laid[0])), None)
         except RayError:
             # The cluster's, not the work's: Ray tries again.
             raise
         except Exception as error:
-            return Answer(None, portable(error))
+            answer = Answer(None, portable(error))
+        ray.get(self._desk.made.remote(name, number))
+        return answer
 
 
 def limit_threads(threads: int) -> None:
@@ -309,7 +319,9 @@ class _Desk:
         self._attempts = attempts
         self._laid: dict[int, list[ObjectRef[Any]]] = {}
         self._taken: dict[int, int] = {}
-        self._waiting = 0
+        self._made: set[int] = set()
+        self._waiting: dict[str, object] = {}
+        self._at_work: set[str] = set()
         self._changed = asyncio.Condition()
 
     async def lay(self, number: int, batch: list[ObjectRef[Any]]) -> None:
@@ -317,20 +329,31 @@ class _Desk:
             self._laid[number] = batch
             self._changed.notify_all()
 
-    async def waiting(self) -> int:
-        """How many wait for a batch that is not laid."""
-        return self._waiting
-
-    async def take(self, number: int) -> list[ObjectRef[Any]] | None:
+    async def take(self, worker: str, number: int) -> list[ObjectRef[Any]] | None:
+        self._at_work.discard(worker)
+        self._waiting[worker] = asked = object()
         async with self._changed:
-            self._waiting += 1
             await self._changed.wait_for(lambda: number in self._laid)
-            self._waiting -= 1
-            self._taken[number] = self._taken.get(number, 0) + 1
-            return self._laid[number] if self._taken[number] <= self._attempts else None
+        if self._waiting.get(worker) is not asked:
+            # It died as it waited, and is there again; nobody reads this answer.
+            return None
+        del self._waiting[worker]
+        self._at_work.add(worker)
+        self._taken[number] = self._taken.get(number, 0) + 1
+        return self._laid.get(number) if self._taken[number] <= self._attempts else None
+
+    async def made(self, worker: str, number: int) -> None:
+        self._at_work.discard(worker)
+        self._made.add(number)
+
+    async def idle(self, wanted: int) -> tuple[int, bool]:
+        """How many wait for batches that are not laid while none is at work, and whether `wanted` is laid but not made:
+        then it is queued behind those."""
+        return 0 if self._at_work else len(self._waiting), wanted in self._laid and wanted not in self._made
 
     async def clear(self, number: int) -> None:
         self._laid.pop(number, None)
+        self._made.discard(number)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from fashionrec_assets.resources.shop import LogReporter
 from fashionrec_assets.settings import ComputeSettings
 from fashionrec_assets.storage.buckets import VECTOR_COLUMNS
 from fashionrec_assets_tests.end_to_end.place import Place
-from fashionrec_assets_tests.ray.works import Doubled, Failing, ReadsModel, RefusedError, Timed
+from fashionrec_assets_tests.ray.works import Doubled, Failing, Meeting, ReadsModel, RefusedError
 
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
 
@@ -133,21 +133,18 @@ def test_results_come_in_order_within_the_bound_and_neither_a_killed_worker_nor_
 
 
 def test_workers_are_at_work_at_the_same_time_and_no_more_is_read_than_the_bound_allows(
-    cluster: Any, fresh: Place
+    cluster: Any, fresh: Place, tmp_path: Path
 ) -> None:
-    taken: list[tuple[int, float, float]] = []
+    taken: list[int] = []
     ahead: list[int] = []
 
     def read(number: int) -> int:
         ahead.append(number + 1 - len(taken))
         return number
 
-    for made in Ray(settings()).map(Timed(fresh.shop()), range(12), read):
-        taken.append(made)
-    at_once = [
-        one for one in taken for other in taken if one[0] != other[0] and one[1] < other[2] and other[1] < one[2]
-    ]
-    assert len(taken) == 12 and at_once
+    for process in Ray(settings()).map(Meeting(fresh.shop(), notes=tmp_path, workers=2), range(12), read):
+        taken.append(process)
+    assert len(taken) == 12 and len(set(taken)) == 2
     assert max(ahead) == 3
 
 

@@ -39,14 +39,21 @@ class RefusedError(ValueError):
 
 
 @dataclass(frozen=True)
-class Timed(Work[int, tuple[int, float, float]]):
-    """The worker's process, and from when to when it was at work."""
+class Meeting(Work[int, int]):
+    """The worker's process; its first batch takes until `workers` are at work, or raises TimeoutError."""
 
-    def start(self) -> Callable[[int], tuple[int, float, float]]:
-        def make(number: int) -> tuple[int, float, float]:
-            began = time.time()
-            time.sleep(0.3)
-            return os.getpid(), began, time.time()
+    notes: Path = Path()
+    workers: int = 1
+
+    def start(self) -> Callable[[int], int]:
+        def make(number: int) -> int:
+            (self.notes / f"at-work-{os.getpid()}").touch()
+            patience = time.monotonic() + 60
+            while len(list(self.notes.glob("at-work-*"))) < self.workers:
+                if time.monotonic() > patience:
+                    raise TimeoutError("the others never came")
+                time.sleep(0.01)
+            return os.getpid()
 
         return make
 
