@@ -14,13 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, Union
 
-import numpy as np
-from numpy.typing import NDArray
-
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from fashionrec_assets.embeddings.clip import ClipEncoder
 
 Picture: TypeAlias = Union["Image", bytes]
 """A picture in memory, or the JPEG bytes of one that the crop stage stored."""
@@ -33,11 +29,6 @@ AHEAD = 2
 """Batches that are ready, or being made, while the model reads another: memory is bounded by them."""
 AT_ONCE = 8
 """Pictures that a thread takes: one alone is not worth handing over."""
-
-
-def encode_jpegs(encoder: ClipEncoder, jpegs: Sequence[bytes]) -> NDArray[np.float32]:
-    """Unit vectors of stored crops, (n, dim), in order; the next crops are decoded while the model reads some."""
-    return encoder.encode_images(jpegs)
 
 
 def opened(picture: Picture) -> Image:

@@ -11,7 +11,6 @@ import importlib.metadata
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 
 from fashionrec_assets.embeddings.token_store import averaged_text
 from fashionrec_assets.resources.models import ModelUnavailableError, Precision, folder_digest
-from fashionrec_assets.storage.files import file_digest, stamp
+from fashionrec_assets.storage.files import remembered_digest
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -52,20 +51,13 @@ def packaged_model() -> Path:
     weights = [Path(str(file.locate())) for file in distribution.files or [] if file.name == "model.safetensors"]
     if len(weights) != 1 or not weights[0].is_file():
         raise ModelUnavailableError(f"{PACKAGE} is installed without its model.safetensors: reinstall it")
-    found = _digest(weights[0], *stamp(weights[0]))
+    found = remembered_digest(weights[0])
     if found != PACKAGE_SHA256:
         raise ModelUnavailableError(
             f"refusing the weights inside {PACKAGE}: their sha256 is {found}, but all-MiniLM-L6-v2 has "
             f"{PACKAGE_SHA256}. Reinstall the package, or set text.model to a model you trust"
         )
     return weights[0].parent
-
-
-@lru_cache(maxsize=4)
-def _digest(path: Path, size: int, mtime_ns: int) -> str:
-    """`file_digest`, once in a process for a file that stays the same: every stage asks for the id of the weights."""
-    del size, mtime_ns
-    return file_digest(path)
 
 
 def packaged_model_id(precision: Precision = "float32") -> str:

@@ -16,15 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fashionrec_assets.storage.faults import reached
-from fashionrec_assets.storage.files import explained, file_digest, stamp, write_text
+from fashionrec_assets.storage.files import explained, file_digest, remembered_digest, write_text
 
 _log = logging.getLogger(__name__)
 
 MANIFEST = ".manifest"
 """In each version's folder: the size and the sha256 of every other file, as JSON."""
-
-_hashed: dict[Path, tuple[list[int], str]] = {}
-"""Files this process has read: (size, modification time) and digest. Hashing a model takes longer than loading it."""
 
 
 class ArtifactMissingError(FileNotFoundError):
@@ -82,7 +79,7 @@ class Artifacts:
                 return f"{file} is missing"
             if path.stat().st_size != size:
                 return f"{file} has {path.stat().st_size:,} of {size:,} bytes"
-            if _digest(path) != digest:
+            if remembered_digest(path) != digest:
                 return f"{file} is not what was written (its sha256 is another)"
         return None
 
@@ -136,11 +133,3 @@ def _write_manifest(folder: Path) -> None:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     content = {path.relative_to(folder).as_posix(): (path.stat().st_size, file_digest(path)) for path in files}
     write_text(folder / MANIFEST, json.dumps(content, indent=1))
-
-
-def _digest(path: Path) -> str:
-    now = stamp(path)
-    known = _hashed.get(path)
-    if known is None or known[0] != now:
-        known = _hashed[path] = (now, file_digest(path))
-    return known[1]

@@ -58,6 +58,19 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+_digests: dict[Path, tuple[list[int], str]] = {}
+"""Files this process has read: `stamp` and digest. Hashing a model takes longer than loading it."""
+
+
+def remembered_digest(path: Path) -> str:
+    """`file_digest`, of which this process reads a file once for as long as its `stamp` is the same."""
+    now = stamp(path)
+    known = _digests.get(path)
+    if known is None or known[0] != now:
+        known = _digests[path] = (now, file_digest(path))
+    return known[1]
+
+
 def stamp(path: Path) -> list[int]:
     """Size and modification time of a file, as JSON has them: while they are the same, so is what was read of it."""
     status = path.stat()

@@ -67,7 +67,8 @@ class Comparison:
 
     def told(self) -> str:
         """One line for a terminal."""
-        return f"{self.what} / {self.alternative}: {self.ratio:.3f} ({min(self.ratios):.3f} to {max(self.ratios):.3f})"
+        spread = f"{min(self.ratios):.3f} to {max(self.ratios):.3f}"
+        return f"{self.what} / {self.alternative}: {self.ratio:.3f} ({spread}); {self.note}"
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Growth:
             f"{size:,}: {seconds:.3g} s, {mib:,.0f} MiB"
             for size, seconds, mib in zip(self.sizes, self.seconds, self.mib, strict=True)
         )
-        return f"{self.what} by {self.unit}: slope {self.slope:.2f} ({points})"
+        return f"{self.what} by {self.unit}: slope {self.slope:.2f} ({points}); {self.note}"
 
 
 def in_turns(
@@ -214,24 +215,35 @@ def peak_mib() -> float:
 
 def keep(name: str, results: Sequence[Comparison | Growth], folder: Path = RESULTS) -> None:
     """Write the results of the benchmark `name` to `<folder>/<name>.json`."""
+    keep_rows(name, [{"kind": type(result).__name__, **asdict(result)} for result in results], folder)
+
+
+def keep_rows(name: str, rows: Sequence[Mapping[str, Any]], folder: Path = RESULTS) -> None:
+    """Write results that are no comparison, with the machine and the day."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows = [
-        {"kind": type(result).__name__, **asdict(result), "machine": machine(), "day": time.strftime("%Y-%m-%d")}
-        for result in results
-    ]
-    (folder / f"{name}.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    dated = [{**row, "machine": machine(), "day": time.strftime("%Y-%m-%d")} for row in rows]
+    (folder / f"{name}.json").write_text(json.dumps(dated, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
-def command(name: str, measure: Callable[[bool], Sequence[Comparison | Growth]], about: str | None) -> None:
-    """The command line of the benchmark `name`: measures, prints, and keeps results that are not of `--quick`."""
-    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs; nothing is kept")
-    quick = parser.parse_args().quick
-    found = measure(quick)
+def tell(name: str, found: Sequence[Comparison | Growth], *, quick: bool) -> None:
+    """Print the results of the benchmark `name`, and keep them unless they are of `--quick`."""
     for one in found:
         print(one.told(), flush=True)
     if not quick:
         keep(name, found)
+
+
+def command_line(about: str | None) -> argparse.ArgumentParser:
+    """The arguments of a benchmark: `--quick`, and what the caller adds."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs; nothing is kept")
+    return parser
+
+
+def command(name: str, measure: Callable[[bool], Sequence[Comparison | Growth]], about: str | None) -> None:
+    """The benchmark `name` as a command without further arguments."""
+    quick = command_line(about).parse_args().quick
+    tell(name, measure(quick), quick=quick)
 
 
 def machine() -> str:

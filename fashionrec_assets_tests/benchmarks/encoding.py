@@ -6,7 +6,6 @@ the time. On a GPU also ViT-B-16-SigLIP, in pictures a second.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import tempfile
@@ -20,7 +19,6 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from rich.console import Console
 
 from fashionrec_assets.crops.grounding import encode_jpeg
 from fashionrec_assets.crops.work import CROP_COLUMNS
@@ -41,7 +39,7 @@ from fashionrec_assets.resources.models import best_device
 from fashionrec_assets.settings import ClipSettings, Settings
 from fashionrec_assets.storage.buckets import VECTOR_COLUMNS, BucketStore
 from fashionrec_assets.storage.warehouse import insert_rows
-from fashionrec_assets_tests.benchmarks.comparisons import Comparison, in_turns, keep
+from fashionrec_assets_tests.benchmarks.comparisons import Comparison, command, in_turns
 
 BATCH = 64
 BAR = 1.05
@@ -319,16 +317,5 @@ def measure(quick: bool) -> list[Comparison]:
     return results
 
 
-def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--quick", action="store_true", help="small, to see that it runs; nothing is kept")
-    quick = asked.parse_args().quick
-    results = measure(quick)
-    if not quick:
-        keep("encoding", results)
-    for result in results:
-        Console().print(f"{result.ratio:.3f}", result)
-
-
 if __name__ == "__main__":
-    main()
+    command("encoding", measure, __doc__)

@@ -7,7 +7,6 @@ vectors that are exact in single precision, and no two of a person are equal: wh
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from dataclasses import dataclass
@@ -15,13 +14,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 from threadpoolctl import threadpool_limits
 
 from fashionrec_assets.catalog.event_log import EventLog
 from fashionrec_assets.catalog.ranking_task import RankingTask, ranking_task
 from fashionrec_assets.evaluation.metrics import PER_USER_METRICS, find_hits, rank, slice_metrics
-from fashionrec_assets_tests.benchmarks.comparisons import Comparison, Growth, Others, in_turns, keep
+from fashionrec_assets_tests.benchmarks.comparisons import Comparison, Growth, Others, command, in_turns
 
 KS = (10, 20)
 THREADS = 1
@@ -161,16 +159,5 @@ def measure(quick: bool) -> list[Comparison | Growth]:
     return results
 
 
-def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--quick", action="store_true", help="small, to see that it runs; nothing is kept")
-    quick = asked.parse_args().quick
-    results = measure(quick)
-    if not quick:
-        keep("evaluators", results)
-    for result in results:
-        Console().print(result)
-
-
 if __name__ == "__main__":
-    main()
+    command("evaluators", measure, __doc__)

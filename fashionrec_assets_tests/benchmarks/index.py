@@ -7,7 +7,6 @@ Python. `--quick` for a few seconds.
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from fashionrec_assets.index.building import build
 from fashionrec_assets.index.item_index import ItemIndex
 from fashionrec_assets.settings import IndexSettings
-from fashionrec_assets_tests.benchmarks.comparisons import Comparison, in_turns, keep
+from fashionrec_assets_tests.benchmarks.comparisons import Comparison, command, in_turns
 from fashionrec_assets_tests.benchmarks.index_sizes import catalog, fresh_queries
 
 K = 10
@@ -119,17 +118,5 @@ def _excluding(index: ItemIndex, queries: NDArray[np.float32], rounds: int) -> C
     )
 
 
-def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--quick", action="store_true", help="small sizes, to try it")
-    options = asked.parse_args()
-    results = measure(options.quick)
-    if not options.quick:
-        keep("index", results)
-    for one in results:
-        verdict = {True: "met", False: "NOT met", None: "no bar"}[one.met]
-        print(f"{one.what}: {one.ratio:.3f} of {one.alternative} ({verdict}); {one.note}")
-
-
 if __name__ == "__main__":
-    main()
+    command("index", measure, __doc__)

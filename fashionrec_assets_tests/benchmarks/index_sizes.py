@@ -8,7 +8,6 @@ measured on queries that the index was not tuned with. `--quick` for some second
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 import time
@@ -20,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fashionrec_assets_tests.benchmarks.comparisons import Comparison, Growth, in_a_process, keep
+from fashionrec_assets_tests.benchmarks.comparisons import Comparison, Growth, command_line, in_a_process, tell
 
 DIM = 64
 TYPES, STYLE, SPREAD = 200, 50, np.float32(0.5)
@@ -210,8 +209,7 @@ def _search(settings: Any, ids: NDArray[np.str_], vectors: NDArray[np.float32], 
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--quick", action="store_true", help="small sizes, to try it")
+    asked = command_line(__doc__)
     asked.add_argument("--part", choices=["build", "update", "search"], help="one part in this process, as JSON")
     asked.add_argument("--settings", choices=list(SETTINGS), default="defaults")
     asked.add_argument("--size", type=int)
@@ -220,19 +218,7 @@ def main() -> None:
     if options.part:
         print(json.dumps(one_part(options.part, options.settings, options.size, options.folder)))
         return
-    results = measure(options.quick)
-    if not options.quick:
-        keep("index_sizes", results)
-    for one in results:
-        if isinstance(one, Growth):
-            figures = ", ".join(
-                f"{size:,}: {seconds:.3g} s, {mib:,.0f} MiB"
-                for size, seconds, mib in zip(one.sizes, one.seconds, one.mib, strict=True)
-            )
-            print(f"{one.what}: {figures}; slope {one.slope:.2f}; {one.note}")
-        else:
-            ratios = ", ".join(f"{ratio:.3f}" for ratio in one.ratios)
-            print(f"{one.what}: {ratios} of {one.alternative}; {one.note}")
+    tell("index_sizes", measure(options.quick), quick=options.quick)
 
 
 if __name__ == "__main__":

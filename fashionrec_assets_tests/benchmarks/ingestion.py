@@ -11,9 +11,7 @@ is told not to, or it would take half as long again.
 
 from __future__ import annotations
 
-import argparse
 import csv
-import sys
 from collections.abc import Callable, Hashable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,7 +23,7 @@ from fashionrec_assets.catalog.validation import Reading, read_interactions
 from fashionrec_assets.settings import Settings
 from fashionrec_assets.storage.tables import literal
 from fashionrec_assets.storage.warehouse import scratch
-from fashionrec_assets_tests.benchmarks.comparisons import Comparison, in_turns, keep
+from fashionrec_assets_tests.benchmarks.comparisons import Comparison, command, in_turns
 from fashionrec_assets_tests.benchmarks.logs import write_log
 
 EVENTS, QUICK = 10_000_000, 100_000
@@ -166,21 +164,5 @@ def measure(quick: bool) -> list[Comparison]:
     return found
 
 
-def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--quick", action="store_true", help="a small log, to try it")
-    options = asked.parse_args()
-    results = measure(options.quick)
-    if not options.quick:
-        keep("ingestion", results)
-    for one in results:
-        spread = f"{min(one.ratios):.2f} to {max(one.ratios):.2f}"
-        print(
-            f"{one.what} / {one.alternative}: {one.ratio:.2f} ({spread}), ours {min(one.ours):.2f} s, theirs "
-            f"{min(one.theirs):.2f} s; equal: {one.equal or '-'}; {one.note}",
-            file=sys.stdout,
-        )
-
-
 if __name__ == "__main__":
-    main()
+    command("ingestion", measure, __doc__)

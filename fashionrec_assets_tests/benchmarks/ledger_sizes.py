@@ -9,10 +9,8 @@ Each size is a process of its own, all four parts in turn; its peak memory is th
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -32,7 +30,7 @@ from fashionrec_assets.storage.buckets import VECTOR_COLUMNS, vector_rows
 from fashionrec_assets.storage.ledger import LEDGER, Stage
 from fashionrec_assets.storage.tables import Column, literal
 from fashionrec_assets.storage.warehouse import scratch, upsert_selected
-from fashionrec_assets_tests.benchmarks.comparisons import Growth, in_a_process, keep, peak_mib
+from fashionrec_assets_tests.benchmarks.comparisons import Growth, command_line, in_a_process, peak_mib, tell
 
 SIZES, QUICK = (10_000, 100_000, 1_000_000), (2_000, 20_000)
 SHARE = 0.01
@@ -188,22 +186,13 @@ def measure(quick: bool) -> list[Growth]:
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--quick", action="store_true", help="small sizes, to try it")
+    asked = command_line(__doc__)
     asked.add_argument("--size", type=int, help="one size in this process, as JSON")
     options = asked.parse_args()
     if options.size:
         print(json.dumps(one_size(options.size)))
         return
-    results = measure(options.quick)
-    if not options.quick:
-        keep("ledger_sizes", results)
-    for result in results:
-        figures = ", ".join(
-            f"{size:,}: {seconds:.2f} s, {mib:,.0f} MiB"
-            for size, seconds, mib in zip(result.sizes, result.seconds, result.mib, strict=True)
-        )
-        print(f"{result.what}: {figures}; slope {result.slope:.2f} {result.note}", file=sys.stdout)
+    tell("ledger_sizes", measure(options.quick), quick=options.quick)
 
 
 if __name__ == "__main__":

@@ -13,37 +13,32 @@ is the row "between stages". Processor seconds are of all threads, so they may b
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fashionrec_assets_tests.benchmarks.comparisons import RESULTS, machine, resident_mib
-from fashionrec_assets_tests.benchmarks.nightly import Night, markdown, refresh
+from fashionrec_assets_tests.benchmarks.comparisons import command_line, keep_rows
+from fashionrec_assets_tests.benchmarks.nightly import Night, Usage, markdown, refresh, usage_of
 from fashionrec_assets_tests.end_to_end.place import SMALL
 
 SAMPLE, BETWEEN = "sample_shop", "between stages"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--before", type=Path, help="a kept result of an earlier run")
     parser.add_argument("--folder", type=Path, help="where the shop and its home stay (default: nowhere)")
-    parser.add_argument("--quick", action="store_true", help="a tiny shop, to see that it runs; nothing is kept")
     given = parser.parse_args()
     before = json.loads(given.before.read_text("utf-8"))[0] if given.before else {}
     with tempfile.TemporaryDirectory() as folder:
         row = measure(given.folder or Path(folder), quick=given.quick, before=before)
     print(table(row))
     if not given.quick:
-        RESULTS.mkdir(parents=True, exist_ok=True)
-        (RESULTS / "lineage.json").write_text(json.dumps([row], indent=1) + "\n", "utf-8")
+        keep_rows("lineage", [row])
 
 
 def measure(folder: Path, *, quick: bool = False, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -51,27 +46,25 @@ def measure(folder: Path, *, quick: bool = False, before: Mapping[str, Any] | No
     earlier row `before` its seconds by stage and in total. Raises RuntimeError, with the log's end, if a run fails."""
     raw, home = folder / "shop", folder / "home"
     size = ["--items", "90", "--users", "120", "--events", "4000", "--seed", "3"] if quick else []
-    sample_s, sample_cpu, sample_mib = _sample(raw, size)
+    sample = _sample(raw, size)
     if quick:
         home.mkdir(parents=True)
         (home / "settings.json").write_text(json.dumps(SMALL), "utf-8")
     night = refresh(raw, home, folder / "run.log", preset="quick")
     if night.returncode:
         raise RuntimeError("the run failed:\n" + (folder / "run.log").read_text("utf-8")[-4_000:])
-    stages = {SAMPLE: sample_s, **_rounded(night, "seconds")}
-    cpu = {SAMPLE: sample_cpu, **_rounded(night, "cpu_seconds")}
-    stages[BETWEEN] = round(night.seconds - sum(stages.values()) + sample_s, 2)
-    cpu[BETWEEN] = round(night.cpu_seconds - sum(cpu.values()) + sample_cpu, 2)
+    stages = {SAMPLE: sample.seconds, **_rounded(night, "seconds")}
+    cpu = {SAMPLE: sample.cpu_seconds, **_rounded(night, "cpu_seconds")}
+    stages[BETWEEN] = round(night.seconds - sum(stages.values()) + sample.seconds, 2)
+    cpu[BETWEEN] = round(night.cpu_seconds - sum(cpu.values()) + sample.cpu_seconds, 2)
     row: dict[str, Any] = {
         "kind": "Lineage",
         "stages": stages,
         "cpu": cpu,
-        "total": round(sample_s + night.seconds, 2),
-        "total_cpu": round(sample_cpu + night.cpu_seconds, 2),
-        "peak_mib": max(sample_mib, night.peak_mib),
+        "total": round(sample.seconds + night.seconds, 2),
+        "total_cpu": round(sample.cpu_seconds + night.cpu_seconds, 2),
+        "peak_mib": max(sample.peak_mib, night.peak_mib),
         "figures": dict(night.figures),
-        "machine": machine(),
-        "day": time.strftime("%Y-%m-%d"),
     }
     if before:
         row["before"] = {**before["stages"], "**together**": before["total"]}
@@ -101,17 +94,13 @@ def table(row: Mapping[str, Any]) -> str:
     return f"{markdown(headings, lines)}\n{memory}.{f' {figures}.' if figures else ''}\n"
 
 
-def _sample(raw: Path, size: list[str]) -> tuple[float, float, float]:
-    """Draws the shop into `raw`: wall seconds, processor seconds, peak MiB."""
+def _sample(raw: Path, size: list[str]) -> Usage:
+    """Draws the shop into `raw`. Raises RuntimeError if that fails."""
     command = [sys.executable, "-W", "ignore", "-m", "fashionrec_assets", "sample", "--out", str(raw), *size]
-    began = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.monotonic() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
-    return round(seconds, 2), round(usage.ru_utime + usage.ru_stime, 2), round(resident_mib(usage.ru_maxrss), 1)
+    usage = usage_of(command, out=subprocess.DEVNULL)
+    if usage.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {usage.returncode}")
+    return usage
 
 
 def _rounded(night: Night, name: str) -> dict[str, float]:

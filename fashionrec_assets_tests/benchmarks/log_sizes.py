@@ -8,7 +8,6 @@ some 15 GB beside it: `--folder` says on which disk (default: where temporary fi
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Callable
@@ -24,7 +23,7 @@ from fashionrec_assets.catalog.sources import open_source
 from fashionrec_assets.catalog.splits import cuts_of_log, split_summary
 from fashionrec_assets.catalog.validation import read_interactions, read_users
 from fashionrec_assets.settings import Settings
-from fashionrec_assets_tests.benchmarks.comparisons import Growth, in_a_process, keep, peak_mib
+from fashionrec_assets_tests.benchmarks.comparisons import Growth, command_line, in_a_process, peak_mib, tell
 from fashionrec_assets_tests.benchmarks.logs import write_log
 
 SIZES = (1_000_000, 10_000_000, 100_000_000)
@@ -113,8 +112,7 @@ def measure(quick: bool, memory_limit: str | None = None, folder: Path | None = 
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--quick", action="store_true", help="small sizes, to try it")
+    asked = command_line(__doc__)
     asked.add_argument("--memory", help="DuckDB's memory limit (default: that of the settings)")
     asked.add_argument("--folder", type=Path, help="where the logs are made")
     asked.add_argument("--size", type=int, help="one size in this process, as JSON")
@@ -123,15 +121,7 @@ def main() -> None:
         limit = options.memory or Settings().storage.memory_limit
         print(json.dumps(one_size(options.size, limit, options.folder)))
         return
-    results = measure(options.quick, options.memory, options.folder)
-    if not options.quick:
-        keep("log_sizes", results)
-    for result in results:
-        figures = ", ".join(
-            f"{size:,}: {seconds:.2f} s, {mib:,.0f} MiB"
-            for size, seconds, mib in zip(result.sizes, result.seconds, result.mib, strict=True)
-        )
-        print(f"{result.what}: {figures}; slope {result.slope:.2f} {result.note}")
+    tell("log_sizes", measure(options.quick, options.memory, options.folder), quick=options.quick)
 
 
 if __name__ == "__main__":

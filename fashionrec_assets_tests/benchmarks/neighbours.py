@@ -7,14 +7,12 @@ the same model as implicit's. implicit has no EASE: RecTools' is put beside ours
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
@@ -24,7 +22,7 @@ from fashionrec_assets.evaluation.baselines.ease import Ease
 from fashionrec_assets.evaluation.metrics import rank
 from fashionrec_assets.evaluation.recommender import Recommender
 from fashionrec_assets.ranking.sources.item_knn import ItemKnn
-from fashionrec_assets_tests.benchmarks.comparisons import Comparison, Growth, Others, in_turns, keep
+from fashionrec_assets_tests.benchmarks.comparisons import Comparison, Growth, Others, command, in_turns
 
 THREADS, K, NEIGHBOURS, REGULARISATION = 1, 20, 100, 100.0
 _CUT = 1_000
@@ -156,16 +154,5 @@ def measure(quick: bool) -> list[Comparison | Growth]:
         return [*_knn(Path(folder), *knn), *_ease(Path(folder), *ease)]
 
 
-def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--quick", action="store_true", help="small, to see that it runs; nothing is kept")
-    quick = asked.parse_args().quick
-    results = measure(quick)
-    if not quick:
-        keep("neighbours", results)
-    for result in results:
-        Console().print(result)
-
-
 if __name__ == "__main__":
-    main()
+    command("neighbours", measure, __doc__)

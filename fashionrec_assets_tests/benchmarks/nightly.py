@@ -14,7 +14,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+from fashionrec_assets_tests.benchmarks.comparisons import resident_mib
 
 ITEM_STAGES = (
     "items",
@@ -56,6 +58,28 @@ class Night:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Usage:
+    """What a process took: wall `seconds`, `cpu_seconds` of all its threads, `peak_mib` resident."""
+
+    returncode: int
+    seconds: float
+    cpu_seconds: float
+    peak_mib: float
+
+
+def usage_of(command: Sequence[str], *, out: IO[bytes] | int, environment: Mapping[str, str] | None = None) -> Usage:
+    """Run `command`, with what it says in `out`, to its end."""
+    started = time.monotonic()
+    process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environment)
+    # The usage of this one child: that of all children together would hide a night behind the greediest.
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.monotonic() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    spent, peak = usage.ru_utime + usage.ru_stime, resident_mib(usage.ru_maxrss)
+    return Usage(process.returncode, round(seconds, 2), round(spent, 2), round(peak, 1))
+
+
 def refresh(raw: Path, home: Path, log: Path, *, preset: str | None = None, select: str | None = None) -> Night:
     """`fashionrec run` on the shop, its output in `log`. Settings come from `<home>/settings.json` and the
     environment, as always. A run that fails is a result too: see `returncode`."""
@@ -73,13 +97,8 @@ def refresh(raw: Path, home: Path, log: Path, *, preset: str | None = None, sele
     for earlier in (summary, times):
         earlier.unlink(missing_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
-    started = time.monotonic()
     with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environment)
-        # The usage of this one child: that of all children together would hide a night behind the greediest.
-        _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.monotonic() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
+        usage = usage_of(command, out=out, environment=environment)
     said: dict[str, Any] = json.loads(summary.read_text("utf-8")) if summary.exists() else {}
     checks = said.get("checks", {})
     spent: dict[str, float] = json.loads(times.read_text("utf-8")) if times.exists() else {}
@@ -87,10 +106,7 @@ def refresh(raw: Path, home: Path, log: Path, *, preset: str | None = None, sele
         name: {**asset, "cpu_seconds": round(spent.get(name, 0.0), 3)} for name, asset in said.get("assets", {}).items()
     }
     return Night(
-        returncode=process.returncode,
-        seconds=round(seconds, 2),
-        cpu_seconds=round(usage.ru_utime + usage.ru_stime, 2),
-        peak_mib=round(usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10), 1),
+        **asdict(usage),
         assets=assets,
         failed=checks.get("failed", ()),
         warned=checks.get("warned", ()),

@@ -10,7 +10,6 @@ Belongs here: the generated shop and the clock. Does not belong here: training, 
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 import time
@@ -38,7 +37,7 @@ from fashionrec_assets.recommendations.shelves import SHELVES, ShelfItems, new_i
 from fashionrec_assets.settings import Settings
 from fashionrec_assets.towers.features import ItemFeatures, UserProfiles
 from fashionrec_assets.towers.recommender import TwoTowerRecommender
-from fashionrec_assets_tests.benchmarks.comparisons import Growth, in_a_process, keep, peak_mib
+from fashionrec_assets_tests.benchmarks.comparisons import Growth, command_line, in_a_process, peak_mib, tell
 
 NAME = "fashionrec_assets_tests.benchmarks.page_sizes"
 SIZES, USERS = (10_000, 100_000, 300_000), 500
@@ -48,22 +47,15 @@ WIDTH, TERMS, TERMS_AN_ITEM = 64, 20_000, 8
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--users", type=int, default=USERS)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="items of each catalog")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs; nothing is kept")
     parser.add_argument("--items", type=int, help="one size, in this process; prints its seconds")
     given = parser.parse_args()
     if given.items:
         print(json.dumps(one_size(given.items, given.users)))
         return
-    found = measure(given.quick, given.users, given.sizes)
-    if not given.quick:
-        keep("page_sizes", found)
-    for row in found:
-        print(f"{row.what}: slope {row.slope:.2f}")
-        for size, seconds, mib in zip(row.sizes, row.seconds, row.mib, strict=True):
-            print(f"  {size:>9,} {row.unit}: {seconds:7.2f} s, {mib:,.0f} MiB")
+    tell("page_sizes", measure(given.quick, given.users, given.sizes), quick=given.quick)
 
 
 def measure(quick: bool, users: int = USERS, sizes: Sequence[int] = SIZES) -> list[Growth]:

@@ -10,7 +10,6 @@ compared with what this process gives.
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import tempfile
@@ -28,7 +27,7 @@ from fashionrec_assets.resources.ray_compute import Ray, join
 from fashionrec_assets.resources.shop import Shop
 from fashionrec_assets.sample import generate_shop
 from fashionrec_assets.settings import ComputeSettings, Settings
-from fashionrec_assets_tests.benchmarks.comparisons import Comparison, keep
+from fashionrec_assets_tests.benchmarks.comparisons import Comparison, command
 
 BATCH = 16
 WARM = 8
@@ -144,17 +143,5 @@ def _of(what: str, work: Work[Any, Made], batches: Callable[[int], Sequence[Any]
     ]
 
 
-def main() -> None:
-    """See the module's docstring."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few items and one round: to see that it works")
-    quick = parser.parse_args().quick
-    results = measure(quick)
-    if not quick:
-        keep("ray_scaling", results)
-    for one in results:
-        print(f"{one.what} / {one.alternative}: {one.ratio:.2f}  ({one.note})")
-
-
 if __name__ == "__main__":
-    main()
+    command("ray_scaling", measure, __doc__)

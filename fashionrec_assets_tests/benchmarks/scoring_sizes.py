@@ -11,7 +11,6 @@ themselves grow with it.
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Callable
@@ -19,7 +18,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 
 from fashionrec_assets.catalog.event_log import EventLog
 from fashionrec_assets.catalog.ranking_task import RankingTask, ranking_task
@@ -28,7 +26,7 @@ from fashionrec_assets.evaluation.ranking_resamples import slice_rows
 from fashionrec_assets.evaluation.recommender import Recommender
 from fashionrec_assets.ranking.sources.item_knn import ItemKnn, neighbours_for
 from fashionrec_assets.ranking.sources.popularity import Popularity
-from fashionrec_assets_tests.benchmarks.comparisons import Comparison, Growth, in_a_process, keep
+from fashionrec_assets_tests.benchmarks.comparisons import Comparison, Growth, command_line, in_a_process, tell
 
 PEOPLE, EVENTS, DRAWS, K = 2_000, 100_000, 1_000, 20
 _DIM = 64
@@ -117,8 +115,7 @@ def measure(quick: bool) -> list[Comparison | Growth]:
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--quick", action="store_true", help="small, to see that it runs; nothing is kept")
+    asked = command_line(__doc__)
     asked.add_argument("--one", metavar="METHOD", help="this method at one size, in this process")
     asked.add_argument("--items", type=int, default=10_000)
     asked.add_argument("--people", type=int, default=PEOPLE)
@@ -126,11 +123,7 @@ def main() -> None:
     if given.one:
         print(json.dumps(one(given.one, given.items, given.people)))
         return
-    results = measure(given.quick)
-    if not given.quick:
-        keep("scoring_sizes", results)
-    for result in results:
-        Console().print(result)
+    tell("scoring_sizes", measure(given.quick), quick=given.quick)
 
 
 if __name__ == "__main__":

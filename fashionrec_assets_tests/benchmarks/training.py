@@ -16,7 +16,6 @@ them.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from collections.abc import Callable
@@ -32,7 +31,7 @@ from fashionrec_assets.resources.models import best_device, fastest_precision
 from fashionrec_assets.settings import TwoTowerSettings
 from fashionrec_assets.towers.features import ItemFeatures
 from fashionrec_assets.towers.training import train_two_tower
-from fashionrec_assets_tests.benchmarks.comparisons import Comparison, Growth, Others, keep
+from fashionrec_assets_tests.benchmarks.comparisons import Comparison, Growth, Others, command_line, tell
 
 THREADS = 2
 BAR = 0.5
@@ -208,8 +207,7 @@ def products_a_second(device: str, width: int = 4096) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="two-tower training beside RecBole's SASRec")
-    parser.add_argument("--quick", action="store_true", help="a small log: seconds, to try it")
+    parser = command_line(__doc__)
     parser.add_argument("--device", choices=("cpu", "cuda"), help="what to train on; default: the GPU if there is one")
     parser.add_argument("--use", action="store_true", help="only the share of the device's arithmetic that is used")
     given = parser.parse_args()
@@ -222,13 +220,7 @@ def main() -> None:
         torch.set_num_threads(THREADS)
         console.print(use_of_device(QUICK if given.quick else FULL))
         return
-    results = measure(given.quick)
-    if not given.quick:
-        keep("training", results)
-    for result in results:
-        assert isinstance(result, Comparison)
-        console.print(f"{result.what} / {result.alternative}: {result.ratio:.3f} (bar {result.bar}) {result.ratios}")
-        console.print(f"  {result.note}")
+    tell("training", measure(given.quick), quick=given.quick)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from fashionrec_assets.crops.grounding import encode_jpeg
 from fashionrec_assets.embeddings.clip import ClipEncoder, load_open_clip
-from fashionrec_assets.embeddings.decoding import AHEAD, encode_jpegs, prepared
+from fashionrec_assets.embeddings.decoding import AHEAD, prepared
 from fashionrec_assets.embeddings.images import Preparation
 from fashionrec_assets_tests.embeddings.tiny import clip_model
 
@@ -57,14 +57,14 @@ def test_bytes_that_are_no_jpeg_are_an_error_of_their_own_batch(encoder: ClipEnc
     with pytest.raises(UnidentifiedImageError):
         next(batches)
     with pytest.raises(OSError, match="truncated"):
-        encode_jpegs(encoder, [whole[0][: len(whole[0]) // 2]])
+        encoder.encode_images([whole[0][: len(whole[0]) // 2]])
 
 
 def test_stored_crops_give_the_vectors_of_the_pictures_in_them(encoder: ClipEncoder) -> None:
     jpegs = [encode_jpeg(crop, 90) for crop in crops(6)]
     opened = [Image.open(io.BytesIO(jpeg)) for jpeg in jpegs]
-    assert (encode_jpegs(encoder, jpegs) == encoder.encode_images(opened)).all()
-    assert encode_jpegs(encoder, []).shape == (0, encoder.dim)
+    assert (encoder.encode_images(jpegs) == encoder.encode_images(opened)).all()
+    assert encoder.encode_images([]).shape == (0, encoder.dim)
 
 
 def test_a_batch_is_prepared_as_open_clip_prepares_each_picture(tmp_path: Path) -> None:

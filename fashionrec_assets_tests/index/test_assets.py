@@ -55,6 +55,18 @@ def made(shop: Shop) -> dict[str, Any]:
     return dict(told.metadata or {})
 
 
+def by_two_ways(folder: Path, index: Any) -> tuple[Shop, Shop]:
+    """Two shops with the same catalog: the index of the first was updated to it, that of the second built of it."""
+    ids, vectors = catalog(300)
+    updated, anew = shop_of(folder / "a", index), shop_of(folder / "b", index)
+    give(updated, ids[:280], vectors[:280])
+    made(updated)
+    for shop in (updated, anew):
+        give(shop, ids[7:], vectors[7:])
+    assert (made(updated)["how"], made(anew)["how"]) == ("updated", "built")
+    return updated, anew
+
+
 @KINDS
 def test_a_night_reads_and_adds_only_what_changed(index: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ids, vectors = catalog(400)
@@ -96,26 +108,14 @@ def test_a_night_reads_and_adds_only_what_changed(index: Any, tmp_path: Path, mo
 
 
 def test_a_flat_index_has_one_version_whatever_way_it_came(tmp_path: Path) -> None:
-    ids, vectors = catalog(300)
-    updated, anew = shop_of(tmp_path / "a", FLAT), shop_of(tmp_path / "b", FLAT)
-    give(updated, ids[:280], vectors[:280])
-    made(updated)
-    for shop in (updated, anew):
-        give(shop, ids[7:], vectors[7:])
-    assert (made(updated)["how"], made(anew)["how"]) == ("updated", "built")
+    updated, anew = by_two_ways(tmp_path, FLAT)
     assert updated.version("faiss_index") == anew.version("faiss_index")
     for name in FILES.values():
         assert (updated.current("faiss_index") / name).read_bytes() == (anew.current("faiss_index") / name).read_bytes()
 
 
 def test_an_updated_approximate_index_is_another_version_and_a_full_refresh_forgets_its_way(tmp_path: Path) -> None:
-    ids, vectors = catalog(300)
-    updated, anew = shop_of(tmp_path / "a", IVF), shop_of(tmp_path / "b", IVF)
-    give(updated, ids[:280], vectors[:280])
-    made(updated)
-    for shop in (updated, anew):
-        give(shop, ids[7:], vectors[7:])
-    assert (made(updated)["how"], made(anew)["how"]) == ("updated", "built")
+    updated, anew = by_two_ways(tmp_path, IVF)
     assert updated.version("faiss_index") != anew.version("faiss_index")
     assert made(shop_of(tmp_path / "a", IVF, rebuild=True))["how"] == "built"
     assert updated.version("faiss_index") == anew.version("faiss_index")
