@@ -4,14 +4,15 @@ Belongs here: joining or starting a cluster, sending batches and taking results 
 it. Does not belong here: what is computed (the rooms' `work.py`), training (`ray_training.py`). Importing this module
 does not import Ray; using it does.
 
-Ray Data runs a pool of actors over the numbers of the batches; each actor loads the model once and fetches the batch of
-its number from a desk, where the process that runs the stage lays batches as results are taken: that bounds how many
-there are at a time, whatever Ray Data would like to start. A batch whose worker died is given to the next one. What the
-work itself raises travels back as a value and is raised here, as it was.
+Ray Data runs a pool of actors over as many tickets as there are batches, in any order; each actor loads the model once
+and fetches a batch for each ticket from a desk. The process that runs the stage lays batches there as it takes results,
+which bounds how many there are at a time, whatever Ray Data would like to start. A batch whose worker died is given to
+the next one that asks. What the work itself raises travels back as a value and is raised here, at its turn.
 """
 
 from __future__ import annotations
 
+import heapq
 import importlib.util
 import logging
 import os
@@ -56,11 +57,9 @@ _LOST = (
 _AT_ONCE = 4
 """Batches that an actor is given, of which it computes one after the other: with one, Ray Data 2.60 leaves all actors
 but one idle."""
-_LOOK_S = 1.0
-"""How often it is looked whether the workers wait for batches that are not laid yet."""
-_PATIENCE = 30
-"""Looks at which some wait and none is at work, after which more is laid in any case: the result of a batch may be lost
-with its node, and a worker may have nothing to wait for."""
+_LOOK_S, _PATIENCE = 1.0, 30
+"""How often it is looked whether all workers are idle, and how often in a row that may be before more is laid for them:
+the result of a batch may be lost with its node, and the ticket for making it again stand behind theirs."""
 
 
 class WorkerLostError(RuntimeError):
@@ -122,8 +121,9 @@ class Ray:
         ahead = min(self._settings.in_flight or _AT_ONCE * workers, len(tasks))
         desk = beside_the_driver(ray, _Desk, self._settings.retries + 1)
         far = replace(work, shop=FarShop.of(work.shop, work.models, ray.put if self._settings.address else None))
-        laid = 0
+        laid = taken = 0
         unread: Exception | None = None
+        early: dict[int, Answer] = {}
 
         def lay_until(wanted: int) -> None:
             nonlocal laid, unread
@@ -138,16 +138,13 @@ class Ray:
                 laid += 1
 
         def feed() -> None:
-            # The batch of a worker that died is queued again, maybe behind later ones, for which its actor then waits.
             idle = 0
             while not ended.wait(_LOOK_S):
-                waits, missing = ray.get(desk.idle.remote(taken)) if waiting.is_set() else (0, False)
-                idle = idle + 1 if waits else 0
-                if (missing and waits >= workers) or idle > _PATIENCE:
+                idle = idle + 1 if waiting.is_set() and ray.get(desk.idle.remote()) else 0
+                if idle > _PATIENCE:
                     with laying:
                         lay_until(min(laid + workers, taken + ahead + workers * _AT_ONCE))
 
-        taken = 0
         laying, waiting, ended = threading.Lock(), threading.Event(), threading.Event()
         feeder = threading.Thread(target=feed, daemon=True)
         feeder.start()
@@ -159,8 +156,11 @@ class Ray:
                     if unread is not None and taken == laid:
                         raise unread
                     waiting.set()
-                    answer = next(answers)
+                    while taken not in early:
+                        found = next(answers)
+                        early[found.number] = found
                     waiting.clear()
+                    answer = early.pop(taken)
                     ray.get(desk.clear.remote(taken))
                     if answer.error is not None:
                         raise answer.error
@@ -206,11 +206,11 @@ class Ray:
             needs["num_gpus"] = gpus
         if settings.worker_memory_mb is not None:
             needs["memory"] = settings.worker_memory_mb * 2**20
-        with _ordered(data):
-            numbers = data.from_items([{"number": number} for number in range(count)], override_num_blocks=count)
-            answers = numbers.map_batches(
+        with _unordered(data):
+            tickets = data.from_items([{"ticket": ticket} for ticket in range(count)], override_num_blocks=count)
+            answers = tickets.map_batches(
                 _Worker,
-                fn_constructor_args=(work, desk, max(1, int(settings.cpus_per_worker))),
+                fn_constructor_args=([ray.put(work)], desk, max(1, int(settings.cpus_per_worker))),
                 batch_size=1,
                 compute=data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=_AT_ONCE),
                 **needs,
@@ -229,8 +229,9 @@ class Ray:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of one batch: `result`, or the `error` that the work raised."""
+    """What came of the batch `number`: `result`, or the `error` that the work raised."""
 
+    number: int
     result: Any
     error: Exception | None
 
@@ -238,7 +239,7 @@ class Answer:
 class _Worker:
     """One actor of the pool."""
 
-    def __init__(self, work: Work[Any, Any], desk: ActorHandle[Any], threads: int) -> None:
+    def __init__(self, work: list[ObjectRef[Any]], desk: ActorHandle[Any], threads: int) -> None:
         self._work = work
         self._desk = desk
         self._threads = threads
@@ -248,29 +249,29 @@ class _Worker:
         import numpy as np
 
         answer = np.empty(1, dtype=object)
-        answer[0] = self._answer(int(batch["number"][0]))
+        answer[0] = self._answer(int(batch["ticket"][0]))
         return {"answer": answer}
 
-    def _answer(self, number: int) -> Answer:
+    def _answer(self, ticket: int) -> Answer:
         import ray
         from ray.exceptions import RayError
 
         # That of a worker which Ray starts again is the same.
         name = ray.get_runtime_context().get_actor_id()
+        number, laid = ray.get(self._desk.take.remote(name, ticket))
         try:
-            laid = ray.get(self._desk.take.remote(name, number))
             if laid is None:
-                return Answer(None, WorkerLostError(_LOST))
+                raise WorkerLostError(_LOST)
             if self._make is None:
                 limit_threads(self._threads)
-                self._make = self._work.start()
-            answer = Answer(self._make(ray.get(laid[0])), None)
+                self._make = ray.get(self._work[0]).start()
+            answer = Answer(number, self._make(ray.get(laid[0])), None)
         except RayError:
             # The cluster's, not the work's: Ray tries again.
             raise
         except Exception as error:
-            answer = Answer(None, portable(error))
-        ray.get(self._desk.made.remote(name, number))
+            answer = Answer(number, None, portable(error))
+        ray.get(self._desk.made.remote(name))
         return answer
 
 
@@ -308,9 +309,10 @@ def beside_the_driver(ray: Any, kind: type[Any], *arguments: Any) -> ActorHandle
 
 
 class _Desk:
-    """The batches that are laid and not yet done, by number; whoever comes early waits.
+    """The batches that are laid and not yet cleared, by number: whoever asks gets the first that nobody has, or waits.
 
-    Ray gives a batch whose worker died to the next one without end; here it gets `attempts`.
+    Ray runs the ticket of a worker that died again, without end and maybe behind others of that worker. So the worker's
+    next question, whichever ticket's it is, gives its batch back; and a batch is given `attempts` times.
     """
 
     def __init__(self, attempts: int) -> None:
@@ -318,53 +320,63 @@ class _Desk:
 
         self._attempts = attempts
         self._laid: dict[int, list[ObjectRef[Any]]] = {}
-        self._taken: dict[int, int] = {}
-        self._made: set[int] = set()
+        self._free: list[int] = []
+        self._given: dict[int, int] = {}
+        self._times: dict[int, int] = {}
         self._waiting: dict[str, object] = {}
-        self._at_work: set[str] = set()
+        self._at_work: dict[str, int] = {}
         self._changed = asyncio.Condition()
 
     async def lay(self, number: int, batch: list[ObjectRef[Any]]) -> None:
-        async with self._changed:
-            self._laid[number] = batch
-            self._changed.notify_all()
+        self._laid[number] = batch
+        await self._offer(number)
 
-    async def take(self, worker: str, number: int) -> list[ObjectRef[Any]] | None:
-        self._at_work.discard(worker)
-        self._waiting[worker] = asked = object()
-        async with self._changed:
-            await self._changed.wait_for(lambda: number in self._laid)
-        if self._waiting.get(worker) is not asked:
-            # It died as it waited, and is there again; nobody reads this answer.
-            return None
-        del self._waiting[worker]
-        self._at_work.add(worker)
-        self._taken[number] = self._taken.get(number, 0) + 1
-        return self._laid.get(number) if self._taken[number] <= self._attempts else None
+    async def take(self, worker: str, ticket: int) -> tuple[int, list[ObjectRef[Any]] | None]:
+        """The number of a batch and the batch, None after too many attempts at it."""
+        if (held := self._at_work.pop(worker, None)) is not None:
+            await self._offer(self._given.pop(held))
+        number = self._given.get(ticket)
+        # Of a ticket that was done, and whose result was lost, the same.
+        if number is None or number not in self._laid:
+            self._waiting[worker] = asked = object()
+            async with self._changed:
+                self._changed.notify_all()
+                await self._changed.wait_for(lambda: self._free or self._waiting.get(worker) is not asked)
+            if self._waiting.get(worker) is not asked:
+                # It died as it waited, and is there again; nobody reads this answer.
+                return -1, None
+            del self._waiting[worker]
+            number = heapq.heappop(self._free)
+            self._given[ticket] = number
+        self._at_work[worker] = ticket
+        self._times[number] = self._times.get(number, 0) + 1
+        return number, self._laid[number] if self._times[number] <= self._attempts else None
 
-    async def made(self, worker: str, number: int) -> None:
-        self._at_work.discard(worker)
-        self._made.add(number)
+    async def made(self, worker: str) -> None:
+        self._at_work.pop(worker, None)
 
-    async def idle(self, wanted: int) -> tuple[int, bool]:
-        """How many wait for batches that are not laid while none is at work, and whether `wanted` is laid but not made:
-        then it is queued behind those."""
-        return 0 if self._at_work else len(self._waiting), wanted in self._laid and wanted not in self._made
+    async def idle(self) -> bool:
+        """Whether some wait, nothing is there for them, and none is at work."""
+        return bool(self._waiting) and not self._free and not self._at_work
 
     async def clear(self, number: int) -> None:
-        self._laid.pop(number, None)
-        self._made.discard(number)
+        del self._laid[number]
+
+    async def _offer(self, number: int) -> None:
+        async with self._changed:
+            heapq.heappush(self._free, number)
+            self._changed.notify_all()
 
 
 @contextmanager
-def _ordered(data: Any) -> Iterator[None]:
-    """Ray Data's settings for what is declared meanwhile: results in order, and in silence; the caller's are put back.
+def _unordered(data: Any) -> Iterator[None]:
+    """Ray Data's settings for what is declared meanwhile: results as they come, in silence; the caller's are put back.
 
     They are set one by one: to copy them all makes Ray warn of its own deprecated ones.
     """
     context = data.DataContext.get_current()
     wanted = (
-        (context.execution_options, "preserve_order", True),
+        (context.execution_options, "preserve_order", False),
         (context, "enable_progress_bars", False),
         (context, "print_on_execution_start", False),
     )

@@ -48,7 +48,7 @@ class Meeting(Work[int, int]):
     def start(self) -> Callable[[int], int]:
         def make(number: int) -> int:
             (self.notes / f"at-work-{os.getpid()}").touch()
-            patience = time.monotonic() + 60
+            patience = time.monotonic() + 120
             while len(list(self.notes.glob("at-work-*"))) < self.workers:
                 if time.monotonic() > patience:
                     raise TimeoutError("the others never came")

@@ -1,4 +1,4 @@
-"""The desk at which Ray's workers fetch batches: who waits for what, and when more is laid lest all wait forever."""
+"""The desk at which Ray's workers fetch batches: whoever asks gets the first that nobody has."""
 
 from __future__ import annotations
 
@@ -11,68 +11,77 @@ import pytest
 from fashionrec_assets.resources.ray_compute import _Desk
 
 
-def played(play: Callable[[_Desk], Coroutine[Any, Any, None]], attempts: int = 2) -> None:
+def played(play: Callable[[_Desk], Coroutine[Any, Any, None]], laid: int, attempts: int = 2) -> None:
+    """`play` at a desk on which the batches [0], [1], ... are `laid`."""
+
     async def whole() -> None:
-        await asyncio.wait_for(play(_Desk(attempts)), timeout=10)
+        desk = _Desk(attempts)
+        for number in range(laid):
+            await desk.lay(number, [number])
+        await asyncio.wait_for(play(desk), timeout=10)
 
     asyncio.run(whole())
 
 
-async def asks(desk: _Desk, worker: str, number: int) -> asyncio.Task[Any]:
-    """`worker` asks for `number`, and has an answer or waits."""
-    task = asyncio.create_task(desk.take(worker, number))
-    for _ in range(5):
+async def asks(desk: _Desk, worker: str, ticket: int) -> asyncio.Task[Any]:
+    """`worker` asks for a batch, and has an answer or waits."""
+    task = asyncio.create_task(desk.take(worker, ticket))
+    for _ in range(9):
         await asyncio.sleep(0)
     return task
 
 
-def test_all_wait_for_the_driver_while_the_result_that_it_wants_is_made_and_under_way() -> None:
+def test_batches_go_out_in_their_order_to_whoever_asks_whatever_the_order_of_tickets() -> None:
     async def play(desk: _Desk) -> None:
-        await desk.lay(0, [])
-        assert (await asks(desk, "a", 0)).done()
-        waiting = [await asks(desk, "b", 1)]
-        assert await desk.idle(0) == (0, True)
-        await desk.made("a", 0)
-        waiting.append(await asks(desk, "a", 2))
-        assert await desk.idle(0) == (2, False)
+        found = []
+        for worker, ticket in (("b", 7), ("a", 3), ("b", 5)):
+            found.append(await desk.take(worker, ticket))
+            await desk.made(worker)
+        assert found == [(0, [0]), (1, [1]), (2, [2])]
+        waiting = [await asks(desk, "a", 0), await asks(desk, "b", 1)]
+        assert await desk.idle()
         await desk.clear(0)
-        assert await desk.idle(0) == (2, False)
-        for number in (1, 2):
-            await desk.lay(number, [])
-        assert [await task for task in waiting] == [[], []]
+        await desk.lay(3, [3])
+        assert not await desk.idle()
+        await desk.lay(4, [4])
+        assert sorted([await task for task in waiting]) == [(3, [3]), (4, [4])]
 
-    played(play)
+    played(play, laid=3)
 
 
-def test_the_batch_of_a_dead_worker_is_missing_once_all_wait_for_later_ones() -> None:
+def test_what_a_dead_worker_had_is_given_again_and_its_ticket_gets_another() -> None:
     async def play(desk: _Desk) -> None:
-        for number in (0, 1):
-            await desk.lay(number, [])
-        for worker, number in (("a", 0), ("b", 1)):
-            assert (await asks(desk, worker, number)).done()
-        # `a` dies here: it counts as at work until it is started again and asks.
-        await desk.made("b", 1)
-        waiting = [await asks(desk, "b", 2)]
-        assert await desk.idle(0) == (0, True)
-        waiting.append(await asks(desk, "a", 3))
-        assert await desk.idle(0) == (2, True)
-        for number in (2, 3):
-            await desk.lay(number, [])
-        await asyncio.gather(*waiting)
-        assert await desk.idle(0) == (0, True)
+        assert await desk.take("a", 0) == (0, [0])
+        other = await asks(desk, "b", 2)
+        # `a` died at ticket 0, and begins again with another one.
+        back = await asks(desk, "a", 1)
+        assert [task.result() for task in (other, back) if task.done()] == [(0, [0])]
+        await desk.lay(1, [1])
+        assert sorted([await other, await back]) == [(0, [0]), (1, [1])]
+        await desk.made("a")
+        await desk.lay(2, [2])
+        assert await desk.take("a", 0) == (2, [2])
 
-    played(play)
+    played(play, laid=1)
+
+
+def test_a_ticket_whose_result_was_lost_gets_its_batch_again() -> None:
+    async def play(desk: _Desk) -> None:
+        assert await desk.take("a", 0) == (0, [0])
+        await desk.made("a")
+        assert await desk.take("b", 0) == (0, [0])
+
+    played(play, laid=2)
 
 
 @pytest.mark.parametrize("attempts", [1, 2])
 def test_a_worker_that_died_as_it_waited_is_counted_once_and_takes_no_attempt(attempts: int) -> None:
     async def play(desk: _Desk) -> None:
         dead, again = await asks(desk, "a", 0), await asks(desk, "a", 0)
-        assert (await desk.idle(0))[0] == 1
-        await desk.lay(0, [])
-        assert await asyncio.gather(dead, again) == [None, []]
+        assert dead.done() and not again.done() and await desk.idle()
+        await desk.lay(0, [0])
+        assert await again == (0, [0])
         for attempt in range(2, attempts + 2):
-            found = await asks(desk, "a", 0)
-            assert found.result() == ([] if attempt <= attempts else None)
+            assert await desk.take("a", 0) == (0, [0] if attempt <= attempts else None)
 
-    played(play, attempts)
+    played(play, laid=0, attempts=attempts)
