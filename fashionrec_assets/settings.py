@@ -241,11 +241,16 @@ class ClipSettings(Section):
     max_pairs: int = Field(
         default=50_000, ge=2, description="pairs trained on at the most; a larger catalog is sampled by a stable hash"
     )
+    training_precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto",
+        description="of matrix products in training; auto: bfloat16 where the device has instructions for it (GPUs "
+        "from compute capability 8.0, processors with AMX), float32 elsewhere",
+    )
     encode_batch: int = Field(default=64, ge=1)
     precision: Literal["float32", "bfloat16", "float16"] = Field(
         default="float32",
-        description="of matrix products in training and encoding; with float16, which is for GPUs, training takes "
-        "bfloat16",
+        description="of matrix products in encoding; bfloat16 is for processors with AMX and for GPUs, float16 for "
+        "GPUs",
     )
 
 
@@ -449,6 +454,11 @@ class IndexSettings(Section):
         default=0,
         ge=0,
         description="items up to which HNSW is used where Flat is not; beyond, IVF, which builds faster",
+    )
+    ivf_up_to: int | None = Field(
+        default=None,
+        ge=0,
+        description="items up to which IVF is used where Flat and HNSW are not; beyond, IVF-PQ; None: while it fits",
     )
     memory_limit_mib: float = Field(
         default=4_096.0, gt=0, description="what an index may take in memory before the vectors are compressed (IVF-PQ)"
@@ -724,7 +734,8 @@ class AutomationSettings(Section):
 
 
 class ComputeSettings(Section):
-    """Where crops, rule-based descriptions, vectors and the two-tower model are computed; never what comes out."""
+    """Where crops, rule-based descriptions, vectors, pages, similar items and the two-tower model are computed; never
+    what comes out."""
 
     engine: Literal["local", "ray"] = Field(
         default="local",
@@ -750,7 +761,10 @@ class ComputeSettings(Section):
         description="`ray`: batches read and not yet written, at the most, which bounds memory; None: four a worker",
     )
     object_store_mb: int | None = Field(
-        default=None, ge=80, description="`ray`: shared memory of a cluster started here; None: Ray's own share of it"
+        default=None,
+        ge=80,
+        description="`ray`: shared memory of a cluster started here, for batches and for what the workers of a stage "
+        "share; None: Ray's own share of it",
     )
     worker_memory_mb: int | None = Field(
         default=None, ge=1, description="`ray`: memory reckoned with when a worker is placed; None: none is"

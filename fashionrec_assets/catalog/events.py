@@ -20,6 +20,10 @@ from fashionrec_assets.storage.warehouse import one_row
 from fashionrec_assets.storage.warehouse import scratch as scratch_connection
 
 _BATCH: Final = 1 << 17
+_LEFT_OUT: Final = -2
+"""The user row, while the columns are filled, of a bot's event."""
+
+_COMPARED_AT_ONCE: Final = 1 << 22
 
 
 def load_event_log(
@@ -33,8 +37,9 @@ def load_event_log(
 ) -> EventLog:
     """The log over all items of `items` and all users of `users`, from the Parquet files of these tables.
 
-    Bots are left out, events and users alike, unless `include_bots`. Joins and sorting happen in DuckDB. Raises
-    ValueError if an event names an item that `items` lacks, or a user that `users` lacks.
+    Bots are left out, events and users alike, unless `include_bots`. Joins happen in DuckDB; nothing is sorted, for
+    `interactions` is. Raises ValueError if it is not sorted as `tables.INTERACTIONS` says, or if an event names an item
+    that `items` lacks, or a user that `users` lacks.
     """
     files = {"interactions": literal(str(interactions)), "users": literal(str(users))}
     with scratch_connection(storage, scratch) as connection:
@@ -45,36 +50,55 @@ def load_event_log(
             _texts(connection, "SELECT item_id FROM known ORDER BY item_row"),
             *_columns(connection, interactions),
         )
-        if len(log) and min(log.users[0], log.items.min()) < 0:
+        if len(log) and min(log.users.min(), log.items.min()) < 0:
             unknown = one_row(connection, query("unknown_events", **files))
             raise ValueError(
                 f"interactions hold an event of a user with item {unknown[1]!r}, but users or items lack one of "
                 "them; materialize items, interactions and users again"
             )
+    if not _in_order(log):
+        raise ValueError(f"{interactions} is not sorted by user and time; materialize interactions again")
     return log
 
 
 def _columns(
     connection: duckdb.DuckDBPyConnection, interactions: Path
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64], NDArray[np.int8]]:
-    """The four columns of an `EventLog`, with -1 for a user or item that is not known.
+    """The four columns of an `EventLog`, in the order of the file, with -1 for a user or item that is not known.
 
-    They are filled batch by batch: a result as a whole beside its arrays would double the memory.
+    They are filled batch by batch, each event at its place: a result as a whole beside its arrays would double the
+    memory, and so would sorting it.
     """
     file = literal(str(interactions))
     count: int = one_row(connection, f"SELECT count(*) FROM read_parquet({file})")[0]
-    users, items = np.empty(count, np.int32), np.empty(count, np.int32)
+    users, items = np.full(count, _LEFT_OUT, np.int32), np.empty(count, np.int32)
     columns = (users, items, np.empty(count, np.int64), np.empty(count, np.int8))
     sql = query("event_arrays", interactions=file, behaviours=BEHAVIOURS_SQL)
-    filled = 0
     for batch in connection.sql(sql).to_arrow_reader(_BATCH):
-        for array, column in zip(columns, batch.columns, strict=True):
-            array[filled : filled + len(column)] = column.fill_null(-1).to_numpy()
-        filled += batch.num_rows
-    for array in columns:
-        # In place: only bots' events are fewer.
-        array.resize(filled, refcheck=False)
+        place, *found = batch.columns
+        places = place.to_numpy()
+        for array, column in zip(columns, found, strict=True):
+            array[places] = column.fill_null(-1).to_numpy()
+    kept = users != _LEFT_OUT
+    if not kept.all():
+        for array in columns:
+            # In place, one after the other: a second log is more memory than is asked for.
+            left = array[kept]
+            array[: len(left)] = left
+            array.resize(len(left), refcheck=False)
     return columns
+
+
+def _in_order(log: EventLog) -> bool:
+    """Whether the events are sorted as an `EventLog` is."""
+    for start in range(0, len(log), _COMPARED_AT_ONCE):
+        part = slice(start, start + _COMPARED_AT_ONCE + 1)
+        tied = np.True_
+        for column in (log.users[part], log.times[part], log.items[part], log.behaviours[part]):
+            if np.any(tied & (column[1:] < column[:-1])):
+                return False
+            tied = tied & (column[1:] == column[:-1])
+    return True
 
 
 def _texts(connection: duckdb.DuckDBPyConnection, sql: str) -> NDArray[np.str_]:

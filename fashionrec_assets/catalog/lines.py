@@ -205,8 +205,8 @@ class Log:
         return query("log_accounts", blank=_BLANK, erased=_ERASED)
 
     def rejects_sql(self, *, any_left: bool) -> str:
-        """SQL that makes the table `rejects`, in the columns of `tables.REJECTS`, of what `judged`, `known` and
-        `repeated` say; it looks at them only if there are `any_left` besides the accepted records."""
+        """SQL that makes the table `rejects`, in the columns of `tables.REJECTS`, of what `judged`, `known`, `sorted`
+        and `repeated` say; it looks at them only if there are `any_left` besides the accepted records."""
         names = (None if p.column is None else self.names.get(p.column, p.column) for p in PROBLEMS.values())
         return query(
             "log_rejects",

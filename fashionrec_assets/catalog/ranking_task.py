@@ -21,8 +21,8 @@ from scipy import sparse
 
 from fashionrec_assets.catalog.event_log import BEHAVIOURS, Cuts, EventLog
 
-ALWAYS_ON_SALE: int = int(np.iinfo(np.int64).min)
-"""The launch second of an item whose launch is unknown: it is in every pool."""
+ALWAYS: int = int(np.iinfo(np.int64).min)
+"""The launch time of an item whose launch is unknown: on sale from the beginning, and in every pool."""
 
 Slice = Literal["overall", "warm", "cold", "cold_users", "buy"]
 SLICES: tuple[Slice, ...] = ("overall", "warm", "cold", "cold_users", "buy")
@@ -126,7 +126,7 @@ def ranking_task(
 ) -> RankingTask:
     """The task of foretelling [start, end) from everything before `start`.
 
-    `launched_at`: int64 (n_items,), UTC seconds, `ALWAYS_ON_SALE` where unknown; None means unknown for all. An item
+    `launched_at`: int64 (n_items,), UTC seconds, `ALWAYS` where unknown; None means unknown for all. An item
     is in the pool if it was launched before `end` or has an event in the history. `exclude_users`: bool (n_users,),
     for example bots; they are not evaluated, though their events remain in the history. `max_users` takes a sample of
     the users with a history, `max_cold_users` of those without, the same for the same seed. Raises ValueError for

@@ -14,13 +14,10 @@ from numpy.typing import NDArray
 
 from fashionrec_assets.catalog.event_log import Cuts, EventLog
 from fashionrec_assets.catalog.events import load_event_log
-from fashionrec_assets.catalog.ranking_task import RankingTask, ranking_task
+from fashionrec_assets.catalog.ranking_task import ALWAYS, RankingTask, ranking_task
 from fashionrec_assets.resources.shop import Shop
 from fashionrec_assets.storage.tables import rows_digest
 from fashionrec_assets.storage.warehouse import scratch
-
-ALWAYS = np.iinfo(np.int64).min
-"""The launch time of an item whose launch is unknown: on sale from the beginning."""
 
 
 def interactions_file(shop: Shop) -> Path:

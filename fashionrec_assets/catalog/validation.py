@@ -177,7 +177,7 @@ def read_interactions(
         if total == 0:
             raise ContractError(rows.path, "no rows", "Export it again.")
         connection.execute(query("log_sorted"))
-        accepted = _one(connection, "SELECT count(*) FROM sorted")
+        accepted = _one(connection, "SELECT count(item) FROM sorted")
         connection.execute(log.rejects_sql(any_left=accepted + erased < total))
         erasures.withhold(connection)
         rejected = _one(connection, "SELECT count(*) FROM rejects")

@@ -86,8 +86,8 @@ def erase_user(settings: Settings, user: str, *, reason: str | None = None, retr
     from fashionrec_assets.definitions import open_shop
     from fashionrec_assets.embeddings.reading import AVATAR_STORE
     from fashionrec_assets.resources.history import HistoryBusyError
-    from fashionrec_assets.storage.buckets import VECTOR_COLUMNS
     from fashionrec_assets.storage.releases import Releases
+    from fashionrec_assets.storage.vectors import VECTOR_COLUMNS
 
     if not user:
         raise ValueError("the id of the user to erase is empty")

@@ -34,9 +34,6 @@ STAGE = Stage(
     settings=tuple(f"crops.{name}" for name in CropSettings.model_fields if name not in VERSIONED),
 )
 
-PHOTOS_AT_ONCE = 32
-"""Photos in memory at a time, and sent to a worker."""
-
 SHEET, PLOT = "contact_sheet.jpg", "box_areas.png"
 
 
@@ -51,9 +48,7 @@ def grounded_crops(shop: ShopParam) -> dg.MaterializeResult:
             with shop.warehouse.writer() as connection:
                 rates.begin(connection, [*plan.todo, *plan.orphaned])
 
-        unreadable = run.by_bucket(
-            plan, store, GroundPhotos(shop), lambda keys: _photos(shop, keys), CROPS, portion=PHOTOS_AT_ONCE
-        )
+        unreadable = run.by_bucket(plan, store, GroundPhotos(shop), lambda keys: _photos(shop, keys), CROPS)
         if _unrecorded(shop):
             with shop.warehouse.writer() as connection:
                 rates.record(connection)

@@ -21,6 +21,9 @@ from fashionrec_assets.resources.compute import Made, Work
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+PHOTOS_AT_ONCE = 32
+"""Photos in memory at a time: they may be of many megabytes."""
+
 CROP_COLUMNS = pa.schema([pa.field("jpeg", pa.binary(), nullable=False)])
 
 
@@ -36,6 +39,8 @@ class PhotoRow:
 
 class GroundPhotos(Work[list[PhotoRow], Made]):
     """Crops of photos; those that cannot be decoded any more have none."""
+
+    at_once = PHOTOS_AT_ONCE
 
     @property
     def on_gpu(self) -> bool:

@@ -73,11 +73,6 @@ _HEADS = frozenset({"dress", "jacket", "coat", "socks", "trousers", "bag", "shor
 """Types that may stand before another and only qualify it, and those they stand before."""
 
 
-def needs_photo(item: ItemText) -> bool:
-    """Whether the photo's colours can change the description: only where no field names the colour."""
-    return not clean_text(item.colour or "")
-
-
 @dataclass
 class _Reading:
     """What the title says: words the lexicon knows, by attribute, and the rest."""

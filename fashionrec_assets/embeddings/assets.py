@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 
 from fashionrec_assets.catalog.photos import PhotoError, PhotoStore
-from fashionrec_assets.crops.assets import CROP_COLUMNS, PHOTOS_AT_ONCE
+from fashionrec_assets.crops.work import CROP_COLUMNS
 from fashionrec_assets.embeddings.ablation import arms_facts, held_out_items
 from fashionrec_assets.embeddings.encoders import REFERENCE, Encoders
 from fashionrec_assets.embeddings.model_stage import (
@@ -51,19 +51,17 @@ from fashionrec_assets.resources.glue import ShopParam, asset_spec, materialized
 from fashionrec_assets.resources.shop import WHOLE, Shop
 from fashionrec_assets.settings import digest
 from fashionrec_assets.storage import ledger
-from fashionrec_assets.storage.buckets import VECTOR_COLUMNS, BucketStore
+from fashionrec_assets.storage.buckets import BucketStore
 from fashionrec_assets.storage.ledger import Stage
+from fashionrec_assets.storage.vectors import VECTOR_COLUMNS
 
-CROPS_AT_ONCE = 256
-"""Stored crops in memory at a time, and sent to a worker: a multiple of what a model reads at once."""
-
-ARMS = Stage("clip_arms", "model", version="1", upstream=("clip_model",), settings=("clip", "clip.ablations", "seed"))
-IMAGES = Stage("image_embeddings", "item", version="1", rows="SELECT item_id FROM crops", upstream=("grounded_crops",))
+ARMS = Stage("clip_arms", "model", version="2", upstream=("clip_model",), settings=("clip", "clip.ablations", "seed"))
+IMAGES = Stage("image_embeddings", "item", version="2", rows="SELECT item_id FROM crops", upstream=("grounded_crops",))
 TEXT_MODEL = Stage("text_model", "model", version="1")
 TEXT_TOKENS = Stage(
     "text_tokens",
     "item",
-    version="2",
+    version="3",
     rows="SELECT item_id, text FROM descriptions",
     reads=("text",),
     settings=("tokens.text_tokens",),
@@ -71,7 +69,7 @@ TEXT_TOKENS = Stage(
 IMAGE_TOKENS = Stage(
     "image_tokens",
     "item",
-    version="1",
+    version="2",
     rows="SELECT item_id FROM crops",
     upstream=("grounded_crops",),
     settings=("tokens.image_side",),
@@ -79,7 +77,7 @@ IMAGE_TOKENS = Stage(
 AVATARS = Stage(
     "avatar_vectors",
     "user",
-    version="1",
+    version="2",
     key="user_id",
     rows="SELECT * FROM users WHERE avatar_status = 'ok'",
     reads=("avatar_digest",),
@@ -145,7 +143,7 @@ def image_embeddings(shop: ShopParam) -> dg.MaterializeResult:
     with shop.stage(IMAGES) as run:
         store = shop.store(IMAGE_STORE, VECTOR_COLUMNS)
         plan = run.plan(present=store.keys(), clip=shop.model_id(CLIP.name))
-        run.by_bucket(plan, store, CropVectors(shop), lambda keys: _crops(shop, keys), portion=CROPS_AT_ONCE)
+        run.by_bucket(plan, store, CropVectors(shop), lambda keys: _crops(shop, keys))
         return materialized(run, rows=len(store.keys()))
 
 
@@ -183,7 +181,7 @@ def image_tokens(shop: ShopParam) -> dg.MaterializeResult:
     with shop.stage(IMAGE_TOKENS) as run:
         encoders, store = Encoders(shop), shop.store(IMAGE_TOKEN_STORE, TOKEN_COLUMNS)
         plan = run.plan(present=store.keys(), encoder=encoders.patches_id)
-        run.by_bucket(plan, store, CropTokens(shop), lambda keys: _crops(shop, keys), portion=CROPS_AT_ONCE)
+        run.by_bucket(plan, store, CropTokens(shop), lambda keys: _crops(shop, keys))
         return materialized(run, model=encoders.patches_id, **_tokens_shown(store))
 
 
@@ -193,9 +191,7 @@ def avatar_vectors(shop: ShopParam) -> dg.MaterializeResult:
     with shop.stage(AVATARS) as run:
         store = shop.store(AVATAR_STORE, VECTOR_COLUMNS)
         plan = run.plan(present=store.keys(), clip=shop.model_id(CLIP.name))
-        unreadable = run.by_bucket(
-            plan, store, AvatarVectors(shop), lambda keys: _avatars(shop, keys), portion=PHOTOS_AT_ONCE
-        )
+        unreadable = run.by_bucket(plan, store, AvatarVectors(shop), lambda keys: _avatars(shop, keys))
         return materialized(run, rows=len(store.keys()), unreadable_since_validation=len(unreadable) or None)
 
 

@@ -21,8 +21,9 @@ from fashionrec_assets.embeddings.reading import (
 )
 from fashionrec_assets.embeddings.token_store import TOKEN_COLUMNS, tokens_of
 from fashionrec_assets.resources.glue import ShopParam, error, ledger_matches_files
-from fashionrec_assets.storage.buckets import VECTOR_COLUMNS, BucketStore, vectors_of
+from fashionrec_assets.storage.buckets import BucketStore
 from fashionrec_assets.storage.files import write_text
+from fashionrec_assets.storage.vectors import VECTOR_COLUMNS, vectors_of
 
 NORM_TOLERANCE = 1e-3
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fashionrec_assets.embeddings.decoding import Picture, prepared
+from fashionrec_assets.embeddings.decoding import Picture, ahead_of, prepared
 from fashionrec_assets.embeddings.images import Preparation, fitted
 from fashionrec_assets.embeddings.sentences import SentenceEncoder, no_progress
 from fashionrec_assets.embeddings.token_encoders import averaged_patches
@@ -214,8 +214,9 @@ class ClipEncoder:
             yield
 
     def _batches(self, pictures: Sequence[Picture]) -> Iterator[tuple[slice, Any]]:
-        """What the image tower reads of `pictures`, in batches, each with its place; made ready ahead, in threads."""
-        for place, rows in prepared(pictures, self._preparation.one, self._batch_size):
+        """What the image tower reads of `pictures`, in batches, each with its place; made ready in threads."""
+        ahead = ahead_of(self._device)
+        for place, rows in prepared(pictures, self._preparation.one, self._batch_size, ahead):
             yield place, self._preparation.together(rows)
 
     def encode_images(

@@ -29,6 +29,7 @@ from fashionrec_assets.embeddings.clip_data import Pairs, augment, numbered, shu
 from fashionrec_assets.embeddings.clip_losses import contrastive_loss, retrieval, sigmoid_loss
 from fashionrec_assets.embeddings.clip_split import FamilySplit
 from fashionrec_assets.embeddings.sentences import no_progress
+from fashionrec_assets.resources.models import compiling_pays
 from fashionrec_assets.settings import ClipSettings
 
 if TYPE_CHECKING:
@@ -153,6 +154,9 @@ class _Run:
         # A small catalog is cut into sixteen steps an epoch at the least: fewer updates do not train anything.
         self.batch = min(settings.batch_size, max(2, len(self.train_rows) // SHORTEST_EPOCH))
         self.steps = max(1, len(self.train_rows) // self.batch) * epochs
+        if compiling_pays(str(self.device), self.steps):
+            # The image tower only: nearly all of a step is spent there.
+            trainee.model.visual.compile()
         self.optimiser = torch.optim.AdamW(trainee.groups, fused=True)
         self.generator = torch.Generator()
         self.curve: list[EpochRecord] = []

@@ -29,6 +29,33 @@ FORMAT = "fashionrec-locked-text/3"
 TOWER = "fashionrec_patch_resnet"
 
 
+class SmallMapConv(nn.Conv2d):
+    """A 3x3 convolution of maps of a few pixels, which in bfloat16 on a processor is one product of two matrices.
+
+    There a convolution takes three times as long for such maps; in float32, and on GPUs, it is as fast.
+    """
+
+    @classmethod
+    def like(cls, layer: nn.Conv2d) -> SmallMapConv:
+        """Takes the weights of `layer` over: 3x3, padded by one pixel, without a bias."""
+        # Weights of its own would be drawn from the generator that the next layers draw from.
+        with torch.device("meta"):
+            made = cls(layer.in_channels, layer.out_channels, 3, cast(tuple[int, int], layer.stride), 1, bias=False)
+        made.weight = layer.weight
+        return made
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.dtype != torch.bfloat16 or input.device.type != "cpu":
+            return super().forward(input)
+        step = self.stride[0]
+        padded = nn.functional.pad(input.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
+        high, wide = padded.shape[1] - 2, padded.shape[2] - 2
+        taps = [padded[:, y : y + high : step, x : x + wide : step] for y in range(3) for x in range(3)]
+        seen = torch.cat(taps, dim=3)
+        found = seen.flatten(0, 2) @ self.weight.permute(2, 3, 1, 0).flatten(0, 2)
+        return found.view(*seen.shape[:3], -1).permute(0, 3, 1, 2)
+
+
 class PatchResNet(nn.Module):
     """Four residual blocks of 48, 96, 192 and 384 channels on overlapping 8x8 patches, averaged over a 3x2 grid.
 
@@ -58,6 +85,8 @@ class PatchResNet(nn.Module):
                 )
             layers.append(BasicBlock(before, width, stride=2 if number else 1, downsample=shortcut))
             before = width
+        last = cast(BasicBlock, layers[-1])
+        last.conv1, last.conv2 = SmallMapConv.like(last.conv1), SmallMapConv.like(last.conv2)
         self.layers = nn.Sequential(*layers)
         # open_clip reads the shape of the last feature map from here; only its attention pooling would use the numbers.
         self.default_cfg = {"pool_size": (1, 1)}
@@ -84,16 +113,18 @@ class PatchResNet(nn.Module):
         found = pixels
         for layer in self.layers[:-1]:
             found = layer(found)
-        return nn.functional.adaptive_avg_pool2d(self.layers[-1](found.contiguous()), self.grid)
+        found = found if found.dtype == torch.bfloat16 else found.contiguous()
+        return nn.functional.adaptive_avg_pool2d(self.layers[-1](found), self.grid)
 
-    def lay_out(self) -> None:
-        """Lay the weights out in memory as they are fastest to train with on a processor.
+    def lay_out(self, precision: str) -> None:
+        """Lay the weights out in memory as they are fastest to train with on a processor, in "float32" or "bfloat16".
 
-        Convolutions of large maps read channels last. The last block's maps are of six pixels: there channels last take
-        half as long again.
+        Convolutions of large maps read channels last. The last block's maps are of six pixels: in float32 channels last
+        take half as long again there.
         """
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        self.layers[-1].to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
+        if precision == "float32":
+            self.layers[-1].to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
 
 
 @register_model

@@ -1,4 +1,4 @@
-"""Pictures on their way into a model: decoded and brought to its size in threads, while the model is busy.
+"""Pictures on their way into a model: decoded and brought to its size in threads, while a GPU's model is busy.
 
 Belongs here: decoding stored crops, keeping a model's next batches ready. Does not belong here: the models (`clip.py`,
 `token_encoders.py`), what a model wants done to a picture, photos from outside (`catalog/photos.py`, which checks them
@@ -14,7 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, Union
 
+from fashionrec_assets.embeddings.images import as_rgb
+
 if TYPE_CHECKING:
+    import torch
     from PIL.Image import Image
 
 
@@ -26,7 +29,7 @@ _Row = TypeVar("_Row")
 THREADS = 4
 """Most threads that decode; beyond them a processor's model waits for no picture."""
 AHEAD = 2
-"""Batches that are ready, or being made, while the model reads another: memory is bounded by them."""
+"""Most batches that are ready, or being made, while the model reads another: memory is bounded by them."""
 AT_ONCE = 8
 """Pictures that a thread takes: one alone is not worth handing over."""
 
@@ -37,15 +40,27 @@ def opened(picture: Picture) -> Image:
 
     if isinstance(picture, bytes):
         picture = Image.open(io.BytesIO(picture), formats=("JPEG",))
-    return picture.convert("RGB")
+    return as_rgb(picture)
+
+
+def ahead_of(device: torch.device) -> int:
+    """Batches to make ready while a model on `device` reads another.
+
+    None where it computes with every core there is: its threads wait for each other at every step, so that whatever
+    runs beside one of them holds up all. There the threads that prepare have the cores in turn with the model.
+    """
+    import torch
+
+    return 0 if device.type == "cpu" and torch.get_num_threads() >= (os.cpu_count() or 1) else AHEAD
 
 
 def prepared(
-    pictures: Sequence[Picture], prepare: Callable[[Image], _Row], batch_size: int
+    pictures: Sequence[Picture], prepare: Callable[[Image], _Row], batch_size: int, ahead: int = AHEAD
 ) -> Iterator[tuple[slice, list[_Row]]]:
     """What `prepare` makes of each of `pictures`, in batches, in order, each with its place among `pictures`.
 
-    `prepare` runs in threads. What it raises is raised where its batch is asked for.
+    `prepare` runs in threads, up to `ahead` batches before the one that is asked for. What it raises is raised where
+    its batch is asked for.
     """
     places = [slice(start, min(start + batch_size, len(pictures))) for start in range(0, len(pictures), batch_size)]
     pool = ThreadPoolExecutor(max_workers=min(THREADS, os.cpu_count() or 1), thread_name_prefix="pictures")
@@ -61,7 +76,7 @@ def prepared(
     try:
         for place in places:
             waiting.append((place, submit(place)))
-            if len(waiting) > AHEAD:
+            if len(waiting) > ahead:
                 first, futures = waiting.popleft()
                 yield first, [row for future in futures for row in future.result()]
         for first, futures in waiting:

@@ -36,6 +36,11 @@ def prepare_images(images: Sequence[Image], height: int, width: int) -> NDArray[
     return result
 
 
+def as_rgb(image: Image) -> Image:
+    """`image` in RGB: itself if it is, for `convert` would copy it."""
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
 def fitted(image: Image, height: int, width: int) -> NDArray[np.uint8]:
     """One crop as `prepare_images` makes it, (height, width, 3)."""
     from PIL.Image import Resampling
@@ -44,7 +49,7 @@ def fitted(image: Image, height: int, width: int) -> NDArray[np.uint8]:
     scale = min(height / image.height, width / image.width)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     top, left = (height - size[1]) // 2, (width - size[0]) // 2
-    small = image.convert("RGB").resize(size, Resampling.BICUBIC)
+    small = as_rgb(image).resize(size, Resampling.BICUBIC)
     result[top : top + size[1], left : left + size[0]] = np.asarray(small)
     return result
 

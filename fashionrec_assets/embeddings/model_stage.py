@@ -33,11 +33,11 @@ from fashionrec_assets.resources.shop import WHOLE, Shop, StageRun
 from fashionrec_assets.settings import ClipSettings, digest
 from fashionrec_assets.storage.ledger import ModelPlan, Stage
 
-TEXTS = Stage("text_embeddings", "item", version="1", rows="SELECT item_id, text FROM descriptions", reads=("text",))
+TEXTS = Stage("text_embeddings", "item", version="2", rows="SELECT item_id, text FROM descriptions", reads=("text",))
 CLIP = Stage(
     "clip_model",
     "model",
-    version="4",
+    version="5",
     upstream=("grounded_crops", "clarified_descriptions", "text_embeddings"),
     settings=("clip", "seed"),
 )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fashionrec_assets.embeddings.token_store import TOKEN_COLUMNS, tokens_of
 from fashionrec_assets.resources.shop import Shop
-from fashionrec_assets.storage.buckets import VECTOR_COLUMNS, vectors_of
+from fashionrec_assets.storage.vectors import VECTOR_COLUMNS, all_vectors, vectors_of
 
 IMAGE_STORE = "image_vectors"
 TEXT_STORE = "text_vectors"
@@ -60,7 +60,7 @@ def stored_vectors(
 ) -> tuple[list[str], NDArray[np.float32]]:
     """(sorted keys, (n, dim) float32) of what is stored, of all items or of `item_ids`."""
     buckets = shop.store(store, VECTOR_COLUMNS)
-    return vectors_of(buckets.scan() if item_ids is None else buckets.take(item_ids))
+    return all_vectors(buckets) if item_ids is None else vectors_of(buckets.take(item_ids))
 
 
 def tokens(shop: Shop, store: str, item_ids: Sequence[str]) -> Tokens:

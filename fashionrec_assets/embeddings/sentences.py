@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fashionrec_assets.embeddings.token_store import averaged_text
+from fashionrec_assets.embeddings.token_store import averaged_texts
 from fashionrec_assets.resources.models import ModelUnavailableError, Precision, folder_digest
 from fashionrec_assets.storage.files import remembered_digest
 
@@ -201,7 +201,7 @@ class SentenceEncoder:
 
         from fashionrec_assets.embeddings.precision import autocast
 
-        ordered = sorted(texts, key=lambda text: (-len(text), text))
+        ordered = self._by_length(texts)
         for start in range(0, len(ordered), self._batch_size):
             batch = ordered[start : start + self._batch_size]
             with torch.inference_mode(), autocast(self._model.device, self._precision):
@@ -215,6 +215,20 @@ class SentenceEncoder:
             _keep_last(self._states, dict(zip(batch, states, strict=False)), MOST_STATES)
             yield batch, vectors, states
             progress(start + len(batch), len(ordered))
+
+    def _by_length(self, texts: Collection[str]) -> list[str]:
+        """`texts`, the longest first: so that the least is computed for padding, as the model counts, in tokens."""
+        ordered = sorted(texts, key=lambda text: (-len(text), text))
+        if len(ordered) <= self._batch_size:
+            return ordered
+        try:
+            _, tokenizer = self.transformer
+        except ModelUnavailableError:
+            return ordered
+        limit = self.most_tokens or tokenizer.model_max_length
+        tokens = tokenizer(ordered, truncation=True, max_length=limit, return_attention_mask=False)["input_ids"]
+        lengths = {text: len(ids) for text, ids in zip(ordered, tokens, strict=True)}
+        return sorted(ordered, key=lambda text: -lengths[text])
 
     def remember(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
         """Take `vectors` (n, dim), which this encoder made of `texts` before, instead of encoding them again."""
@@ -230,10 +244,13 @@ class SentenceEncoder:
 
 
 def _states_of(found: Sequence[Mapping[str, Any]], most: int) -> list[NDArray[np.float16]]:
-    """The states of the tokens of texts as a model gave them; none if it is no transformer."""
+    """The states of the tokens of the texts of a batch as a model gave them; none if it is no transformer."""
+    import torch
+
     if any("token_embeddings" not in row or "attention_mask" not in row for row in found):
         return []
-    return [averaged_text(row["token_embeddings"].float()[row["attention_mask"].bool()], most) for row in found]
+    states, real = (torch.stack([row[name] for row in found]) for name in ("token_embeddings", "attention_mask"))
+    return averaged_texts(states.float(), real.bool(), most)
 
 
 def _keep_last(known: dict[str, NDArray[Any]], rows: Mapping[str, NDArray[Any]], most: int) -> None:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fashionrec_assets.embeddings.decoding import Picture, prepared
+from fashionrec_assets.embeddings.decoding import Picture, ahead_of, prepared
 from fashionrec_assets.embeddings.sentences import SentenceEncoder, weights_digest
-from fashionrec_assets.embeddings.token_store import TokenStates, averaged_text
+from fashionrec_assets.embeddings.token_store import TokenStates, averaged_texts
 from fashionrec_assets.resources.models import (
     ModelUnavailableError,
     best_device,
@@ -104,7 +104,7 @@ class TextTokenEncoder:
                 ).to(device)
                 states = self._model(**batch).last_hidden_state.float()
                 real = batch["attention_mask"].bool()
-                found.update((int(row), averaged_text(states[at][real[at]], self._most)) for at, row in enumerate(rows))
+                found.update(zip(rows.tolist(), averaged_texts(states, real, self._most), strict=True))
         return [found[row] for row in range(len(texts))]
 
 
@@ -139,7 +139,7 @@ class PatchEncoder:
 
         parts: list[TokenStates] = []
         with torch.inference_mode():
-            for _, rows in prepared(images, self._pixels, self._batch_size):
+            for _, rows in prepared(images, self._pixels, self._batch_size, ahead_of(self._model.device)):
                 parts.append(averaged_patches(self._grid(moved(torch.cat(rows), self._model.device)), self._side))
         return TokenStates.joined(parts)
 

@@ -72,12 +72,20 @@ class TokenStates:
         )
 
 
-def averaged_text(states: Tensor, most: int) -> NDArray[np.float16]:
-    """float16 (at most `most`, d): the `states` (t, d) of a text, neighbours averaged where there are more."""
+def averaged_texts(states: Tensor, real: Tensor, most: int) -> list[NDArray[np.float16]]:
+    """For each text of a batch float16 (at most `most`, d): its `states` (n, t, d) where they are `real` (n, t),
+    neighbours averaged where there are more."""
     from torch.nn.functional import adaptive_avg_pool1d
 
-    fewer = states if len(states) <= most else adaptive_avg_pool1d(states.T.unsqueeze(0), most).squeeze(0).T
-    return fewer.cpu().numpy().astype(np.float16)
+    found: dict[int, NDArray[np.float16]] = {}
+    counts = real.sum(1)
+    for count in counts.unique().tolist():
+        rows = (counts == count).nonzero().squeeze(1)
+        some = states[rows][real[rows]].unflatten(0, (len(rows), count))
+        if count > most:
+            some = adaptive_avg_pool1d(some.transpose(1, 2), most).transpose(1, 2)
+        found.update(zip(rows.tolist(), some.half().cpu().contiguous().numpy(), strict=True))
+    return [found[row] for row in range(len(states))]
 
 
 def token_rows(keys: Sequence[str], found: TokenStates) -> pa.Table:

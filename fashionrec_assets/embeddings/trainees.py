@@ -28,7 +28,7 @@ from fashionrec_assets.embeddings.clip_data import Normaliser
 from fashionrec_assets.embeddings.images import FILL
 from fashionrec_assets.embeddings.precision import autocast
 from fashionrec_assets.embeddings.words import WordWeights
-from fashionrec_assets.resources.models import best_device
+from fashionrec_assets.resources.models import best_device, multiplies_bfloat16
 from fashionrec_assets.settings import ClipSettings
 
 if TYPE_CHECKING:
@@ -63,8 +63,15 @@ class Trainee:
         return self.normalise(torch.from_numpy(np.ascontiguousarray(images[rows])).to(self.device))
 
     def autocast(self) -> AbstractContextManager[object]:
-        """The precision of the forward pass: never float16, whose small gradients vanish."""
-        return autocast(self.device, "bfloat16" if self.precision == "float16" else self.precision)
+        """The precision of the forward pass."""
+        return autocast(self.device, self.precision)
+
+
+def training_precision(settings: ClipSettings, device: torch.device) -> str:
+    """What `settings.training_precision` means on `device`: "float32" or "bfloat16"."""
+    if settings.training_precision != "auto":
+        return settings.training_precision
+    return "bfloat16" if multiplies_bfloat16(str(device)) else "float32"
 
 
 def image_size(settings: ClipSettings, original: OpenClip | None) -> tuple[int, int]:
@@ -222,7 +229,7 @@ def pretrained_trainee(
         Normaliser(preprocess, device),
         save,
         device,
-        settings.precision,
+        training_precision(settings, device),
     )
 
 
@@ -322,11 +329,12 @@ def _locked(
     image_rate: float,
     adapter: Any,
 ) -> Trainee:
+    precision = training_precision(settings, device)
     # Towers that read channels last are about a third faster on a processor.
     model = model.to(device).to(memory_format=torch.channels_last)
     for module in model.modules():
         if isinstance(module, compact_clip.PatchResNet):
-            module.lay_out()
+            module.lay_out(precision)
     words = WordWeights(config["model_cfg"]["text_cfg"]["words"])
 
     def text_rows(rows: NDArray[np.int64]) -> Tensor:
@@ -346,7 +354,13 @@ def _locked(
         compact_clip.save(model, config, folder)
 
     return Trainee(
-        model, groups, text_rows, Normaliser(config["preprocess_cfg"], device), save, device, settings.precision
+        model,
+        groups,
+        text_rows,
+        Normaliser(config["preprocess_cfg"], device),
+        save,
+        device,
+        precision,
     )
 
 

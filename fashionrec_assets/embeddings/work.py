@@ -16,13 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionrec_assets.catalog.photos import PhotoError, decode_photo
+from fashionrec_assets.crops.work import PHOTOS_AT_ONCE
 from fashionrec_assets.embeddings.encoders import Encoders
 from fashionrec_assets.embeddings.token_store import TokenStates, token_rows
 from fashionrec_assets.resources.compute import Batch, Made, Work
-from fashionrec_assets.storage.buckets import vector_rows
+from fashionrec_assets.storage.vectors import vector_rows
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+
+CROPS_AT_ONCE = 256
+"""Stored crops in memory at a time: a multiple of what a model reads at once."""
+TEXTS_AT_ONCE = 1_024
+"""Texts that are sorted by length before they are cut into what a model reads at once."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,7 @@ class CropVectors(_Encoding[Pictures]):
     """Vectors of crops by the image tower of the CLIP model in force."""
 
     models = ("clip_model",)
+    at_once = CROPS_AT_ONCE
 
     def start(self) -> Callable[[Pictures], Made]:
         """See `Work.start`."""
@@ -65,6 +73,7 @@ class CropTokens(_Encoding[Pictures]):
     """States of the patches of crops."""
 
     models = ("clip_model",)
+    at_once = CROPS_AT_ONCE
 
     def start(self) -> Callable[[Pictures], Made]:
         """See `Work.start`."""
@@ -76,6 +85,7 @@ class AvatarVectors(_Encoding[Pictures]):
     """Vectors of people's photos of themselves; those that cannot be decoded any more have none."""
 
     models = ("clip_model",)
+    at_once = PHOTOS_AT_ONCE
 
     def start(self) -> Callable[[Pictures], Made]:
         """See `Work.start`."""
@@ -96,6 +106,8 @@ class AvatarVectors(_Encoding[Pictures]):
 class TextVectors(_Encoding[Texts]):
     """Vectors of descriptions by the sentence encoder."""
 
+    at_once = TEXTS_AT_ONCE
+
     def start(self) -> Callable[[Texts], Made]:
         """See `Work.start`."""
         encoder = Encoders(self.shop).sentences
@@ -104,6 +116,8 @@ class TextVectors(_Encoding[Texts]):
 
 class TextTokens(_Encoding[Texts]):
     """States of the tokens of descriptions."""
+
+    at_once = TEXTS_AT_ONCE
 
     def start(self) -> Callable[[Texts], Made]:
         """See `Work.start`."""

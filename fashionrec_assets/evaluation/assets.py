@@ -70,7 +70,7 @@ ABLATIONS = Stage(
 NCF = Stage(
     "ncf_ablations",
     "report",
-    version="1",
+    version="2",
     settings=(
         "ncf",
         "synthesis",

@@ -40,9 +40,13 @@ Progress = Callable[[int, int], None]
 _NO_ITEM = -1
 _NAN = "NaN scores; use -inf for what it cannot recommend"
 _LISTS_AT_ONCE = 512
-_CHUNK_BYTES = 4 << 20
-"""Scores that are ordered at a time: about what a core's cache holds."""
+_CHUNK_BYTES = 5 << 20
+"""Scores that are ordered at a time: about what a core's caches hold."""
 _FEWEST_AT_ONCE = 4
+_BLOCK_BYTES = 10 << 20
+"""Scores that are made at a time: as many as are still near when they are ranked."""
+_FEWEST_SCORED = 64
+"""Users that a block has if memory allows: for fewer a matrix product costs far more per user."""
 _PRODUCTS_AT_ONCE = 1 << 16
 """Items whose inner products are taken at a time: in a larger catalog too, many users share one pass over them."""
 
@@ -79,41 +83,57 @@ def top_k(scores: NDArray[np.float32], k: int) -> NDArray[np.int32]:
         values[rows, place] = -part.ravel()[found]
         listed[rows, place] = items
         order = np.argsort(values, axis=1, kind="stable")[:, :width]
-        lists[start : start + step, :width] = np.take_along_axis(listed, order, axis=1)
+        lists[start : start + step, :width] = listed[np.arange(len(part))[:, None], order]
     return lists
 
 
 def _contenders(scores: NDArray[np.float32], width: int) -> NDArray[np.int64]:
     """Flat places, ascending, of finite scores with all that can be among the `width` best of their row, and few more.
 
-    Items are dealt out to groups, and only the best of the groups are ordered: no score below the `width`-th best group
-    can be listed, and few but the listed ones are above it. So the scores are read once and never moved.
+    Items are dealt out to groups, and groups to larger ones. Only the best of the larger groups are ordered: no score
+    below the `width`-th best of those can be listed, and few but the listed ones are above it. The groups that reach it
+    are opened. So the scores are read once and never moved.
     """
     n_users, n_items = scores.shape
-    # Finding the best groups costs per group, and opening those about four times as much per item.
-    size = int(np.sqrt(n_items / (4 * width)))
-    groups = n_items // size if size > 1 else n_items
-    # Group g has the items g, g + groups, g + 2 * groups, …, so that the maximum runs along memory; the last few items
-    # are dealt out to the first groups.
-    rounds, left = n_items // groups, n_items % groups
-    tail = scores[:, n_items - left :]
-    best = scores[:, : n_items - left].reshape(n_users, rounds, groups).max(axis=1)
-    np.maximum(best[:, :left], tail, out=best[:, :left])
-    ordered = np.partition(best, groups - width, axis=1)
+    # A group costs its share of three passes, and opening it about eight times as much per item.
+    rounds = max(1, int(np.sqrt(n_items / (8 * width))))
+    best = _group_maxima(scores, rounds)
+    groups = best.shape[1]
+    # With eight larger groups for every place in a list, few of the listed share one.
+    larger = _group_maxima(best, max(1, groups // (8 * width)))
+    ordered = np.partition(larger, larger.shape[1] - width, axis=1)
     # NaN is the maximum of its group, and the last in order.
     if np.isnan(ordered[:, -1]).any():
         raise _NaNScoresError("scores contain NaN, which has no place in a ranking")
-    least = np.maximum(ordered[:, groups - width], np.finfo(scores.dtype).min)
-    if groups < n_items:
+    least = np.maximum(ordered[:, -width], np.finfo(scores.dtype).min)
+    if rounds > 1:
         rows, members = np.divmod(np.flatnonzero(best >= least[:, None]), groups)
         if len(rows) <= 2 * width * n_users:
-            places = (rows * n_items + members)[:, None] + np.arange(rounds) * groups
-            found = places[scores.ravel().take(places) >= least[rows][:, None]]
-            if left:
-                rows, members = np.nonzero(tail >= least[:, None])
-                found = np.append(found, (rows + 1) * n_items - left + members)
+            dealt = rounds * groups
+            opened = scores[:, :dealt].reshape(n_users, rounds, groups)[rows, :, members]
+            at, number = np.divmod(np.flatnonzero(opened >= least[rows][:, None]), rounds)
+            found = rows[at] * n_items + number * groups + members[at]
+            if dealt < n_items:
+                rows, members = np.nonzero(scores[:, dealt:] >= least[:, None])
+                found = np.append(found, rows * n_items + dealt + members)
             return np.sort(found)
     return _first_of_the_tied(scores, least, width)
+
+
+def _group_maxima(values: NDArray[np.float32], rounds: int) -> NDArray[np.float32]:
+    """The maximum of every group, (users, groups), when a row (users, n) is dealt out to groups in so many rounds.
+
+    Group g has the places g, g + groups, g + 2 * groups, …, so that the maximum runs along memory; what is left of the
+    row goes to the first groups: there must be as many as that.
+    """
+    if rounds == 1:
+        return values
+    groups = values.shape[1] // rounds
+    dealt = rounds * groups
+    best = values[:, :dealt].reshape(len(values), rounds, groups).max(axis=1)
+    left = values[:, dealt:]
+    np.maximum(best[:, : left.shape[1]], left, out=best[:, : left.shape[1]])
+    return best
 
 
 def _first_of_the_tied(scores: NDArray[np.float32], least: NDArray[np.float32], width: int) -> NDArray[np.int64]:
@@ -140,9 +160,8 @@ def mask_unavailable(
     last = first + scores.shape[1]
     pool = task.pool[first:last]
     if not pool.all():
-        np.copyto(masked, np.float32(-np.inf), where=~pool[None, :])
-    seen = task.seen[users]
-    rows, items = np.repeat(np.arange(len(users)), np.diff(seen.indptr)), seen.indices
+        masked[:, ~pool] = -np.inf
+    rows, items = _seen_pairs(task, users)
     if len(pool) < task.n_items:
         here = (items >= first) & (items < last)
         rows, items = rows[here], items[here] - first
@@ -150,9 +169,21 @@ def mask_unavailable(
     return masked
 
 
+def _seen_pairs(task: RankingTask, users: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.integer]]:
+    """Positions in `users`, ascending, and the items these users already have."""
+    seen = task.seen
+    starts, stops = seen.indptr[users], seen.indptr[users + 1]
+    counts = stops - starts
+    rows = np.repeat(np.arange(len(users)), counts)
+    return rows, seen.indices[np.arange(len(rows)) + np.repeat(stops - np.cumsum(counts), counts)]
+
+
 def block_size(n_items: int, memory_bytes: int = 256 << 20) -> int:
-    """Users per block such that a block of scores and its sorting keys stay within `memory_bytes`."""
-    return max(1, min(4096, memory_bytes // (24 * max(n_items, 1))))
+    """Users per block: so many that their scores are ranked while they are near, in multiples of what a matrix product
+    is fast for, and that scores with their sorting keys stay within `memory_bytes`."""
+    n_items = max(n_items, 1)
+    near = _BLOCK_BYTES // (4 * n_items) // _FEWEST_SCORED * _FEWEST_SCORED
+    return max(1, min(4096, max(near, _FEWEST_SCORED), memory_bytes // (24 * n_items)))
 
 
 def scores_of(recommender: Recommender, users: NDArray[np.int32], n_items: int) -> NDArray[np.float32]:
@@ -190,13 +221,17 @@ def rank(
     step = block or block_size(
         min(task.n_items, _PRODUCTS_AT_ONCE) if _in_parts(recommender, task.n_items) else task.n_items
     )
-    for start in range(0, len(task.users), step):
-        users = task.users[start : start + step]
+    starts = list(range(0, len(task.users), step))
+    # The product of a single vector is rounded otherwise: nobody is left over for a block of their own, and so lists do
+    # not depend on the size of the blocks.
+    if len(starts) > 1 and step > 1 and starts[-1] == len(task.users) - 1:
+        del starts[-1]
+    for start, stop in zip(starts, [*starts[1:], len(task.users)], strict=True):
         try:
-            lists[start : start + step] = _lists_of(task, recommender, users, k)
+            lists[start:stop] = _lists_of(task, recommender, task.users[start:stop], k)
         except _NaNScoresError as error:
             raise BadScoresError(f"{recommender.name} returned {_NAN}") from error
-        progress(min(start + step, len(task.users)), len(task.users))
+        progress(stop, len(task.users))
     return lists
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dagster as dg
+import numpy as np
 
 from fashionrec_assets.embeddings.reading import stored_vectors
 from fashionrec_assets.index.assets import STAGE
+from fashionrec_assets.index.ids import strings
 from fashionrec_assets.index.item_index import ItemIndex
 from fashionrec_assets.index.reading import current_index, vector_outputs
 from fashionrec_assets.index.tuning import measure_recall
+from fashionrec_assets.index.updating import unchanged_rows
 from fashionrec_assets.resources.glue import ShopParam, error
 from fashionrec_assets.towers.reading import VECTOR_STORE
 
@@ -21,18 +24,16 @@ from fashionrec_assets.towers.reading import VECTOR_STORE
 def index_holds_the_catalog(shop: ShopParam) -> dg.AssetCheckResult:
     index = ItemIndex.load(shop.current(STAGE.name))
     with shop.warehouse.reader() as connection:
-        catalog = {row[0] for row in connection.execute("SELECT item_id FROM items").fetchall()}
-    held = dict(zip(index.ids.tolist(), index.outputs.to_pylist(), strict=True))
-    missing, stray = sorted(catalog - held.keys()), sorted(held.keys() - catalog)
+        catalog = strings(connection.sql("SELECT item_id FROM items").to_arrow_table().column("item_id"))
+    missing, stray = len(np.setdiff1d(catalog, index.ids)), len(np.setdiff1d(index.ids, catalog))
     ids, outputs = vector_outputs(shop)
-    newest = zip(ids.tolist(), outputs.to_pylist(), strict=True)
-    outdated = sum(held.get(item, output) != output for item, output in newest)
+    outdated = int((unchanged_rows(index, ids, outputs) < 0).sum()) - len(np.setdiff1d(ids, index.ids))
     return error(
         not missing and not stray and not outdated,
-        f"{len(held)} items indexed, {len(missing)} missing, {len(stray)} not in the catalog, {outdated} outdated",
-        indexed=len(held),
-        missing=len(missing),
-        stray=len(stray),
+        f"{len(index)} items indexed, {missing} missing, {stray} not in the catalog, {outdated} outdated",
+        indexed=len(index),
+        missing=missing,
+        stray=stray,
         outdated=outdated,
     )
 

@@ -13,7 +13,8 @@ another folder, and whoever holds the old one goes on searching it, memory-mappe
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,9 +25,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from fashionrec_assets.index.exclusions import Exclusions, best_rows, order_ties
+from fashionrec_assets.index.ids import strings
 from fashionrec_assets.index.kinds import Kind, alive_only, search_everything
 from fashionrec_assets.index.vectors import checked_vectors
-from fashionrec_assets.storage.files import file_digest
+from fashionrec_assets.storage.files import file_digest, remembered_digest
 
 if TYPE_CHECKING:
     import faiss
@@ -107,7 +110,7 @@ class ItemIndex:
             raise ValueError(f"queries have {queries.shape[1]} dimensions, the index has {self.config.dim}")
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
-        left_out = _Exclusions.of(exclude, len(queries), len(self))
+        left_out = Exclusions.of(exclude, len(queries), len(self))
         rows = np.full((len(queries), k), -1, np.int64)
         scores = np.full((len(queries), k), -np.inf, np.float32)
         # One user with thousands of purchases must not make every other query fetch thousands of rows.
@@ -148,20 +151,20 @@ class ItemIndex:
         if row_of is not None:
             rows = row_of[rows]
         if ties:
-            _order_ties(rows, scores)
+            order_ties(rows, scores)
         return rows, scores
 
     def _careful(
-        self, queries: NDArray[np.float32], k: int, left_out: _Exclusions
+        self, queries: NDArray[np.float32], k: int, left_out: Exclusions
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """`search` for queries that leave out about as many rows each."""
         fetch = min(len(self), k + int(left_out.counts.max(initial=0)))
         scores, places = self._nearest(queries, fetch)
-        rows, scores = _best(self._rows(places), scores, left_out, k)
+        rows, scores = best_rows(self._rows(places), scores, left_out, k)
         short = np.flatnonzero((rows >= 0).sum(axis=1) < np.minimum(k, len(self) - left_out.counts))
         if len(short):
             exact, places = search_everything(self.faiss_index, queries[short], fetch, self._alive[0])
-            rows[short], scores[short] = _best(self._rows(places), exact, left_out.take(short), k)
+            rows[short], scores[short] = best_rows(self._rows(places), exact, left_out.take(short), k)
         return rows, scores
 
     def _nearest(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -202,40 +205,53 @@ class ItemIndex:
         Into an empty folder that is renamed into place afterwards (`storage.artifacts`), this is atomic; elsewhere a
         kill leaves files whose digests do not match, which `load` refuses.
         """
-        import faiss
-
         folder.mkdir(parents=True, exist_ok=True)
-        faiss.write_index(self.faiss_index, str(folder / FILES["index"]))
-        columns = {"item_id": pa.array(self.ids.tolist(), pa.string()), "output_fp": self.outputs, "place": self.places}
-        pq.write_table(pa.table(columns), folder / FILES["ids"])
-        digests = {part: file_digest(folder / name) for part, name in FILES.items()}
+        files = [folder / name for name in FILES.values()]
+        with ThreadPoolExecutor(len(files)) as pool:
+            writing = [pool.submit(_written, write, file) for write, file in zip(self._writers(), files, strict=True)]
+        digests = dict(zip(FILES, (one.result() for one in writing), strict=True))
         config = {"format": FORMAT, **asdict(self.config), "sha256": digests}
         (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+    def _writers(self) -> tuple[Callable[[Path], None], Callable[[Path], None]]:
+        """What writes each of `FILES`."""
+        import faiss
+
+        columns = {"item_id": pa.array(self.ids, pa.string()), "output_fp": self.outputs, "place": self.places}
+        return (
+            lambda file: faiss.write_index(self.faiss_index, str(file)),
+            lambda file: pq.write_table(pa.table(columns), file),
+        )
 
     @classmethod
     def load(cls, folder: Path, *, mmap: bool = False, verify: bool = True) -> ItemIndex:
         """The index saved in `folder`; with `mmap`, its vectors stay on disk and are paged in as they are searched.
 
         Raises IndexFilesError, with the remedy, if a file is missing, was changed since it was written (`verify`
-        compares SHA-256 digests, which reads the files once), does not fit the others, or is of an earlier format.
+        compares SHA-256 digests, for which a process reads a file once), does not fit the others, or is of an earlier
+        format.
         """
         import faiss
 
         config, digests = _config(folder / CONFIG)
-        files = {part: folder / name for part, name in FILES.items()}
-        for part, file in files.items():
+        files = [folder / name for name in FILES.values()]
+        for file in files:
             if not file.is_file():
                 raise IndexFilesError(f"{file} is missing. {_REMEDY}")
-            if verify and file_digest(file) != digests[part]:
-                raise IndexFilesError(f"{file} is damaged: its SHA-256 is not the one in {CONFIG}. {_REMEDY}")
-        try:
-            table = pq.read_table(files["ids"], memory_map=False)
-            ids = np.array(table.column("item_id").to_pylist(), dtype=np.str_)
-            outputs = table.column("output_fp").combine_chunks()
-            places = table.column("place").to_numpy()
-            index: Any = faiss.read_index(str(files["index"]), faiss.IO_FLAG_MMAP_IFC if mmap else 0)
-        except (RuntimeError, pa.ArrowException, OSError, KeyError) as error:
-            raise IndexFilesError(f"The index in {folder} cannot be read: {error}. {_REMEDY}") from error
+        with ThreadPoolExecutor(len(files)) as pool:
+            found = pool.map(remembered_digest, files) if verify else digests.values()
+            for file, digest, expected in zip(files, found, digests.values(), strict=True):
+                if digest != expected:
+                    raise IndexFilesError(f"{file} is damaged: its SHA-256 is not the one in {CONFIG}. {_REMEDY}")
+            try:
+                reading = pool.submit(faiss.read_index, str(files[0]), faiss.IO_FLAG_MMAP_IFC if mmap else 0)
+                table = pq.read_table(files[1], memory_map=False)
+                ids = strings(table.column("item_id"))
+                outputs = table.column("output_fp").combine_chunks()
+                places = table.column("place").to_numpy()
+                index: Any = reading.result()
+            except (RuntimeError, pa.ArrowException, OSError, KeyError) as error:
+                raise IndexFilesError(f"The index in {folder} cannot be read: {error}. {_REMEDY}") from error
         # IVF lets go of dead rows, the others keep them.
         rows = config.items if config.kind == "ivf" else config.places
         if (
@@ -251,6 +267,17 @@ class ItemIndex:
         return cls(ids, config, index, places, outputs)
 
 
+def _written(write: Callable[[Path], None], file: Path) -> str:
+    """The digest of `file`, once it is written."""
+    write(file)
+    return file_digest(file)
+
+
+def read_config(folder: Path) -> IndexConfig:
+    """What the index saved in `folder` is, without loading it. Raises IndexFilesError if `config.json` is damaged."""
+    return _config(folder / CONFIG)[0]
+
+
 def _config(path: Path) -> tuple[IndexConfig, dict[str, str]]:
     """What `path` says, and the digests of the files beside it."""
     if not path.is_file():
@@ -263,72 +290,3 @@ def _config(path: Path) -> tuple[IndexConfig, dict[str, str]]:
         return IndexConfig(**stored), {part: str(digests[part]) for part in FILES}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise IndexFilesError(f"{path} is damaged: {error}. {_REMEDY}") from error
-
-
-@dataclass(frozen=True)
-class _Exclusions:
-    """Which of `n` rows each query must not be given.
-
-    `keys` int64, sorted, without repetition, are query * n + row; `counts` int64 (m,) how many of each query.
-    """
-
-    keys: NDArray[np.int64]
-    counts: NDArray[np.int64]
-    n: int
-
-    @classmethod
-    def of(cls, exclude: Sequence[NDArray[np.int64]] | None, m: int, n: int) -> _Exclusions:
-        if exclude is None or m == 0:
-            if exclude is not None and len(exclude) != m:
-                raise ValueError(f"exclude has {len(exclude)} entries for {m} queries")
-            return cls(np.empty(0, np.int64), np.zeros(m, np.int64), n)
-        if len(exclude) != m:
-            raise ValueError(f"exclude has {len(exclude)} entries for {m} queries")
-        rows = np.concatenate([np.asarray(entry, np.int64) for entry in exclude])
-        if len(rows) and not (rows.min() >= 0 and rows.max() < n):
-            raise ValueError(f"exclude holds rows from {rows.min()} to {rows.max()}; the index has 0 to {n - 1}")
-        owner = np.repeat(np.arange(m, dtype=np.int64), [len(entry) for entry in exclude])
-        keys = np.sort(owner * n + rows)
-        keys = keys[np.diff(keys, prepend=-1) > 0]
-        return cls(keys, np.bincount(keys // n, minlength=m), n)
-
-    def take(self, queries: NDArray[np.int64]) -> _Exclusions:
-        """Those of `queries` (int64, ascending), numbered from 0."""
-        if len(queries) == len(self.counts):
-            return self
-        owner = self.keys // self.n
-        chosen = np.zeros(len(self.counts), np.bool_)
-        chosen[queries] = True
-        number = np.cumsum(chosen) - 1
-        kept = chosen[owner]
-        return _Exclusions(number[owner[kept]] * self.n + self.keys[kept] % self.n, self.counts[queries], self.n)
-
-    def hold(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """bool (m, f): which of `rows` int64 (m, f) are among them."""
-        if not len(self.keys):
-            return np.zeros(rows.shape, np.bool_)
-        wanted = rows + np.arange(len(rows), dtype=np.int64)[:, None] * self.n
-        place = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
-        return (self.keys[place] == wanted) & (rows >= 0)
-
-
-def _best(
-    rows: NDArray[np.int64], scores: NDArray[np.float32], left_out: _Exclusions, k: int
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The best k of the rows (m, f) found, best first, without those left out; missing ones are row -1 at -inf."""
-    _order_ties(rows, scores)
-    kept = (rows >= 0) & ~left_out.hold(rows)
-    place = np.cumsum(kept, axis=1) - 1
-    line, column = np.nonzero(kept & (place < k))
-    at = place[line, column]
-    out_rows, out_scores = np.full((len(rows), k), -1, np.int64), np.full((len(rows), k), -np.inf, np.float32)
-    out_rows[line, at], out_scores[line, at] = rows[line, column], scores[line, column]
-    return out_rows, out_scores
-
-
-def _order_ties(rows: NDArray[np.int64], scores: NDArray[np.float32]) -> None:
-    """Put rows of equal score in ascending order, in place."""
-    lines = np.flatnonzero((scores[:, 1:] == scores[:, :-1]).any(axis=1))
-    if len(lines):
-        order = np.lexsort((rows[lines], -scores[lines]), axis=1)
-        rows[lines] = np.take_along_axis(rows[lines], order, axis=1)

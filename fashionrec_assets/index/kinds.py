@@ -7,7 +7,7 @@ A row of FAISS is called a place. Places are numbered as rows are added and neve
 a dead place until the index is built anew. Flat has none, because it is laid out again instead.
 
 IVF over whole vectors is what large catalogs get, not HNSW: on 100,000 clustered vectors of 64 dimensions and one core
-it is built in 2 s (HNSW: 15 to 44 s) and finds 99.5 % at several times the queries a second, takes rows out for good,
+it is built in 0.6 s (HNSW: 15 to 44 s) and finds 99.5 % at several times the queries a second, takes rows out for good,
 and needs half the memory. On vectors without any structure HNSW finds as much at up to twice the queries a second, and
 `hnsw_up_to` asks for it.
 
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fashionrec_assets.index.centres import dealt_out_by_groups, learn_centres
 from fashionrec_assets.index.vectors import sample
 from fashionrec_assets.settings import IndexSettings
 
@@ -34,6 +35,7 @@ Kind = Literal["flat", "hnsw", "ivf", "ivfpq"]
 Progress = Callable[[int, int], None]
 
 _ADD_BATCH = 50_000
+_READ_BATCH = 10_000
 _FEW_POINTS = 39
 """Training points a centroid below which FAISS holds it to be badly trained."""
 
@@ -44,11 +46,12 @@ def quiet(done: int, total: int) -> None:
 
 def choose_kind(items: int, dim: int, settings: IndexSettings) -> Kind:
     """The kind for `items` vectors of `dim` dimensions: the first of Flat, HNSW, IVF that its size bound and the
-    memory limit allow, else IVF-PQ."""
+    memory limit allow, else IVF-PQ. `hnsw_up_to` of 0, the default, leaves HNSW out; `ivf_up_to` of 0 leaves out IVF,
+    which makes it Flat, HNSW, IVF-PQ."""
     bounds: tuple[tuple[Kind, bool], ...] = (
         ("flat", items <= settings.flat_up_to),
         ("hnsw", items <= settings.hnsw_up_to),
-        ("ivf", True),
+        ("ivf", settings.ivf_up_to is None or items <= settings.ivf_up_to),
     )
     for kind, allowed in bounds:
         if allowed and memory_bytes(kind, items, dim, settings) <= settings.memory_limit_mib * 2**20:
@@ -90,15 +93,33 @@ def make(
             parameters = {"m": settings.hnsw_m, "ef_construction": settings.hnsw_ef_construction}
         else:
             index, parameters = _lists_of(kind, n, dim, settings)
-            inner: Any = faiss.downcast_index(faiss.extract_index_ivf(index))
-            for clustering in (inner.cp, inner.pq.cp) if kind == "ivfpq" else (inner.cp,):
-                clustering.seed = seed
-                clustering.min_points_per_centroid = 1
-            index.train(sample(vectors, max(inner.nlist * settings.ivf_train_per_list, 10_000), seed))
-        for start in range(0, n, _ADD_BATCH):
-            index.add(vectors[start : start + _ADD_BATCH])
-            progress(min(start + _ADD_BATCH, n), n)
+        with _trained(index, kind, vectors, settings, seed):
+            for start in range(0, n, _ADD_BATCH):
+                index.add(vectors[start : start + _ADD_BATCH])
+                progress(min(start + _ADD_BATCH, n), n)
     return index, parameters
+
+
+@contextmanager
+def _trained(
+    index: faiss.Index, kind: Kind, vectors: NDArray[np.float32], settings: IndexSettings, seed: int
+) -> Iterator[None]:
+    """IVF and IVF-PQ trained on some of `vectors`; while it lasts, all of them may be added quickly."""
+    import faiss
+
+    if kind not in ("ivf", "ivfpq"):
+        yield
+        return
+    lists: Any = faiss.downcast_index(faiss.extract_index_ivf(index))
+    some = sample(vectors, max(lists.nlist * settings.ivf_train_per_list, 10_000), seed)
+    centres, groups = learn_centres(some, lists.nlist, seed)
+    lists.quantizer.add(centres)
+    if kind == "ivfpq":
+        lists.pq.cp.seed = seed
+        lists.pq.cp.min_points_per_centroid = 1
+    index.train(some)
+    with dealt_out_by_groups(lists, centres, groups):
+        yield
 
 
 def replace_rows(
@@ -128,24 +149,8 @@ def replace_rows(
             inner.ntotal = refined.ntotal
 
 
-def some_vectors(index: faiss.Index, places: NDArray[np.int64], count: int) -> NDArray[np.float32]:
-    """Vectors (m, d), m at most `count`, from all over an index whose items are at `places` (n,)."""
-    import faiss
-
-    inner: Any = faiss.downcast_index(index)
-    if not isinstance(inner, faiss.IndexIVFFlat):
-        chosen = np.unique(np.linspace(0, len(places) - 1, count).astype(np.int64))
-        return held_vectors(index, places[chosen])
-    lists: Any = inner.invlists
-    found = []
-    for number in np.unique(np.linspace(0, inner.nlist - 1, count).astype(np.int64)).tolist():
-        if lists.list_size(number):
-            found.append(faiss.rev_swig_ptr(lists.get_codes(number), inner.code_size).view(np.float32).copy())
-    return np.stack(found)
-
-
 def held_vectors(index: faiss.Index, places: NDArray[np.int64]) -> NDArray[np.float32]:
-    """The vectors (n, d) of an index whose items are at `places` (n,): to half precision from IVF-PQ, else exactly."""
+    """The vectors (n, d) that an index holds at `places` (n,): to half precision from IVF-PQ, else exactly."""
     import faiss
 
     inner: Any = faiss.downcast_index(index)
@@ -153,13 +158,10 @@ def held_vectors(index: faiss.Index, places: NDArray[np.int64]) -> NDArray[np.fl
         row_of = np.full(int(places.max(initial=-1)) + 1, -1, np.int64)
         row_of[places] = np.arange(len(places))
         held = np.zeros((len(places), inner.d), np.float32)
-        lists: Any = inner.invlists
-        for number in range(inner.nlist):
-            size = lists.list_size(number)
-            if size:
-                rows = row_of[faiss.rev_swig_ptr(lists.get_ids(number), size)]
-                codes = faiss.rev_swig_ptr(lists.get_codes(number), size * inner.code_size)
-                held[rows] = codes.view(np.float32).reshape(size, inner.d)
+        for numbers, vectors in _lists_in(inner):
+            known = np.flatnonzero(numbers < len(row_of))
+            rows = row_of[numbers[known]]
+            held[rows[rows >= 0]] = vectors[known[rows >= 0]]
         return held
     if isinstance(inner, faiss.IndexHNSW):
         inner = faiss.downcast_index(inner.storage)
@@ -168,6 +170,37 @@ def held_vectors(index: faiss.Index, places: NDArray[np.int64]) -> NDArray[np.fl
     if len(places) == inner.ntotal and np.array_equal(places, np.arange(len(places))):
         return inner.reconstruct_n(0, len(places))
     return inner.reconstruct_batch(places)
+
+
+def held_blocks(index: faiss.Index, places: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
+    """All that `held_vectors` gives, in any order and in parts (m, d): quicker, and never all of it at once."""
+    import faiss
+
+    inner: Any = faiss.downcast_index(index)
+    if isinstance(inner, faiss.IndexIVFFlat):
+        some, count = [], 0
+        for _, vectors in _lists_in(inner):
+            some, count = [*some, vectors], count + len(vectors)
+            if count >= _READ_BATCH:
+                yield np.concatenate(some)
+                some, count = [], 0
+        if some:
+            yield np.concatenate(some)
+        return
+    for start in range(0, len(places), _ADD_BATCH):
+        yield held_vectors(index, places[start : start + _ADD_BATCH])
+
+
+def _lists_in(index: faiss.IndexIVFFlat) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """Places (m,) and vectors (m, d) of every list that has any, where FAISS has them: not to be kept or changed."""
+    import faiss
+
+    lists: Any = index.invlists
+    for number in range(index.nlist):
+        size = lists.list_size(number)
+        if size:
+            codes = faiss.rev_swig_ptr(lists.get_codes(number), size * index.code_size)
+            yield faiss.rev_swig_ptr(lists.get_ids(number), size), codes.view(np.float32).reshape(size, index.d)
 
 
 def search_everything(
@@ -211,8 +244,8 @@ def _selecting(alive: faiss.IDSelector) -> Any:
 
 
 def _lists(n: int) -> int:
-    # About 4 * sqrt(n) at 250,000, but slower growth: every vector is compared with every centroid, and building is to
-    # grow as the catalog does. A list that FAISS cannot train well is worse than a longer list.
+    # About 4 * sqrt(n) at 250,000, but slower growth: a search compares its query with every centroid. A list that
+    # FAISS cannot train well is worse than a longer list.
     return max(1, min(round(14 * n**0.4), n // _FEW_POINTS))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from fashionrec_assets.index.ids import strings
 from fashionrec_assets.index.item_index import IndexFilesError, ItemIndex
 from fashionrec_assets.resources.shop import Shop
 from fashionrec_assets.towers.reading import VECTOR_STORE
@@ -41,5 +42,4 @@ def vector_outputs(shop: Shop) -> tuple[NDArray[np.str_], pa.Array]:
         rows = connection.sql(
             "SELECT key, output_fp FROM ledger WHERE stage = ? ORDER BY key", params=[VECTOR_STORE]
         ).to_arrow_table()
-    ids = np.array(rows.column("key").to_pylist(), dtype=np.str_)
-    return ids, rows.column("output_fp").combine_chunks().cast(pa.string())
+    return strings(rows.column("key")), rows.column("output_fp").combine_chunks().cast(pa.string())

@@ -7,6 +7,7 @@ Does not belong here: building (`building.py`).
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionrec_assets.index.item_index import ItemIndex
-from fashionrec_assets.index.kinds import some_vectors
+from fashionrec_assets.index.kinds import held_blocks, held_vectors
 from fashionrec_assets.index.vectors import checked_vectors, sample
 
 RECALL_K = 10
@@ -24,6 +25,7 @@ _LARGEST_EF = 2_048
 _MOST_REFINING = 32
 _LEAST_GAIN = 0.001
 _SPEED_SECONDS = 0.05
+_SCORES_AT_ONCE = 1 << 20
 
 
 def measure_recall(
@@ -44,7 +46,7 @@ def measure_recall(
     if vectors.shape != (len(index), index.config.dim):
         raise ValueError(f"the index is over {(len(index), index.config.dim)} vectors, not {vectors.shape}")
     chosen = sample(vectors if queries is None else checked_vectors(queries, "queries"), size, seed)
-    return recall_of(index, vectors, chosen, exact_threshold(vectors, chosen, k), k)
+    return recall_of(index, chosen, exact_threshold([vectors], chosen, min(k, len(index))), k=k, vectors=vectors)
 
 
 def queries_per_second(index: ItemIndex, *, k: int = RECALL_K, batch: int = 64) -> float:
@@ -52,7 +54,8 @@ def queries_per_second(index: ItemIndex, *, k: int = RECALL_K, batch: int = 64) 
 
     Vectors of the index are asked for, as often as a moment allows.
     """
-    queries = some_vectors(index.faiss_index, index.places, batch)
+    some = np.unique(np.linspace(0, len(index) - 1, batch).astype(np.int64))
+    queries = held_vectors(index.faiss_index, index.places[some])
     k = min(k, len(index))
     index.search(queries, k)
     began, answered = time.perf_counter(), 0
@@ -62,31 +65,60 @@ def queries_per_second(index: ItemIndex, *, k: int = RECALL_K, batch: int = 64) 
     return answered / spent
 
 
-def exact_threshold(vectors: NDArray[np.float32], queries: NDArray[np.float32], k: int) -> NDArray[np.float32]:
-    """float32 (m,): the k-th best inner product of every query, by brute force."""
-    import faiss
+def exact_threshold(parts: Iterable[NDArray[np.float32]], queries: NDArray[np.float32], k: int) -> NDArray[np.float32]:
+    """float32 (m,): the k-th best inner product of every query (m, d) in all `parts` (n, d), of k rows at least.
 
-    if not len(queries):
-        return np.empty(0, np.float32)
-    scores, _ = faiss.knn(queries, vectors, min(k, len(vectors)), metric=faiss.METRIC_INNER_PRODUCT)
-    return np.asarray(scores[:, -1], np.float32)
+    By brute force, block by block: it holds `_SCORES_AT_ONCE` scores, and the best there were. FAISS's own search for
+    it (`faiss.knn`) takes several times as long with some hundred queries and a million vectors.
+    """
+    m = len(queries)
+    size = max(k, _SCORES_AT_ONCE // max(m, 1))
+    best = np.full((m, k), -np.inf, np.float32)
+    worst = best[:, 0]
+    for part in parts if m else ():
+        for start in range(0, len(part), size):
+            scores = queries @ part[start : start + size].T
+            lines = np.flatnonzero(scores.max(axis=1) > worst)
+            if len(lines):
+                if worst[lines].min() > -np.inf:
+                    best[lines] = _best_of(best[lines], scores[lines])
+                else:
+                    best = np.partition(np.concatenate([best, scores], axis=1), -k, axis=1)[:, -k:]
+                worst = best.min(axis=1)
+    return worst
+
+
+def _best_of(best: NDArray[np.float32], scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The best k in each line of `best` (m, k) and `scores` (m, n) together, where few of these are."""
+    m, k = best.shape
+    line, row = np.nonzero(scores > best.min(axis=1)[:, None])
+    lines = np.concatenate([np.repeat(np.arange(m), k), line])
+    found = np.concatenate([best.ravel(), scores[line, row]])
+    order = np.lexsort((-found, lines))
+    first = np.searchsorted(lines[order], np.arange(m))
+    return found[order[first[:, None] + np.arange(k)]]
 
 
 def recall_of(
     index: ItemIndex,
-    vectors: NDArray[np.float32],
     queries: NDArray[np.float32],
     threshold: NDArray[np.float32],
+    *,
     k: int = RECALL_K,
+    vectors: NDArray[np.float32] | None = None,
 ) -> float:
-    """The share of what `index` finds for `queries` (m, d) that scores at least `threshold` (m,) in `vectors`."""
+    """The share of what `index` finds for `queries` (m, d) that scores at least `threshold` (m,).
+
+    Scores are those in `vectors` (n, d); without them, those of the vectors that the index holds, as it says itself.
+    """
     if len(queries) == 0:
         return 1.0
-    k = min(k, len(index))
-    rows, _ = index.search(queries, k)
-    true_scores = np.einsum("md,mkd->mk", queries, vectors[rows])
-    tolerance = 1e-5 * np.linalg.norm(queries, axis=1) * np.linalg.norm(vectors[rows[:, 0]], axis=1)
-    return float(np.mean(true_scores >= (threshold - tolerance)[:, None]))
+    rows, scores = index.search(queries, min(k, len(index)))
+    near = queries if vectors is None else vectors[rows[:, 0]]
+    if vectors is not None:
+        scores = np.einsum("md,mkd->mk", queries, vectors[rows])
+    tolerance = 1e-5 * np.linalg.norm(queries, axis=1) * np.linalg.norm(near, axis=1)
+    return float(np.mean(scores >= (threshold - tolerance)[:, None]))
 
 
 def tune(
@@ -95,7 +127,7 @@ def tune(
     """Raise the search effort of an approximate index until `target` recall is reached; what was set last stays set."""
     import faiss
 
-    threshold = exact_threshold(vectors, queries, RECALL_K)
+    threshold = exact_threshold([vectors], queries, min(RECALL_K, len(vectors)))
     index: Any = faiss.downcast_index(built.faiss_index)
     parameters = built.config.parameters
     recall = 1.0
@@ -103,7 +135,7 @@ def tune(
         effort = 0
         for effort in _doubling(32, min(_LARGEST_EF, max(32, built.config.items))):
             index.hnsw.efSearch = effort
-            recall = recall_of(built, vectors, queries, threshold)
+            recall = recall_of(built, queries, threshold, vectors=vectors)
             if recall >= target:
                 break
         return {"ef_search": effort, FIRST_EFFORT: effort}, recall
@@ -112,7 +144,7 @@ def tune(
         effort = 0
         for effort in _doubling(8, parameters["nlist"]):
             lists.nprobe = effort
-            recall = recall_of(built, vectors, queries, threshold)
+            recall = recall_of(built, queries, threshold, vectors=vectors)
             if recall >= target:
                 break
         return {"nprobe": effort, FIRST_EFFORT: effort}, recall
@@ -121,7 +153,7 @@ def tune(
         before = 0.0
         for effort in _doubling(8, parameters["nlist"]):
             lists.nprobe = effort
-            recall = recall_of(built, vectors, queries, threshold)
+            recall = recall_of(built, queries, threshold, vectors=vectors)
             if recall >= target:
                 return {"nprobe": effort, FIRST_EFFORT: effort, "refine_factor": factor}, recall
             if recall < before + _LEAST_GAIN:
@@ -132,17 +164,17 @@ def tune(
     return {"nprobe": effort, FIRST_EFFORT: effort, "refine_factor": int(index.k_factor)}, recall
 
 
-def tune_again(
-    index: ItemIndex, vectors: NDArray[np.float32], queries: NDArray[np.float32], target: float
-) -> tuple[ItemIndex, float]:
+def tune_again(index: ItemIndex, queries: NDArray[np.float32], target: float) -> tuple[ItemIndex, float]:
     """After an update of an approximate index: the index and its recall, with twice the effort if it needs that.
 
-    Never more than twice the effort it was built with: what is missed then is better built anew.
+    Measured against the vectors that it holds. Never more than twice the effort it was built with: what is missed then
+    is better built anew.
     """
     import faiss
 
-    threshold = exact_threshold(vectors, queries, RECALL_K)
-    recall = recall_of(index, vectors, queries, threshold)
+    held = held_blocks(index.faiss_index, index.places)
+    threshold = exact_threshold(held, queries, min(RECALL_K, len(index)))
+    recall = recall_of(index, queries, threshold)
     name = "ef_search" if index.config.kind == "hnsw" else "nprobe"
     effort = index.config.parameters[name]
     if recall >= target or effort > index.config.parameters[FIRST_EFFORT]:
@@ -157,7 +189,7 @@ def tune_again(
         inner.k_factor = 2 * parameters["refine_factor"]
         parameters["refine_factor"] *= 2
     index = replace(index, config=replace(index.config, parameters=parameters))
-    return index, recall_of(index, vectors, queries, threshold)
+    return index, recall_of(index, queries, threshold)
 
 
 def _doubling(first: int, last: int) -> list[int]:

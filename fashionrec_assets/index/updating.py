@@ -22,11 +22,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fashionrec_assets.index.building import build
-from fashionrec_assets.index.item_index import IndexConfig, IndexFilesError, ItemIndex
+from fashionrec_assets.index.item_index import IndexConfig, IndexFilesError, ItemIndex, read_config
 from fashionrec_assets.index.kinds import Progress, choose_kind, held_vectors, memory_bytes, quiet, replace_rows
 from fashionrec_assets.index.tuning import tune_again
 from fashionrec_assets.index.vectors import checked_vectors, sample
 from fashionrec_assets.settings import IndexSettings
+
+_MOST_SCORES = 30_000_000
+_FEWEST_QUERIES = 100
+"""An update is measured with fewer queries than a build where exact search for them would cost what it saves."""
 
 Fetch = Callable[[NDArray[np.str_]], NDArray[np.float32]]
 """The vectors (m, d) of some ids, in their order."""
@@ -71,7 +75,7 @@ def refresh(
     """
     held, why = _held(folder, wanted)
     if held is not None:
-        kept = _kept(held, wanted)
+        kept = unchanged_rows(held, wanted.ids, wanted.outputs)
         why = _why_anew(held.config, kept, settings)
         if not why:
             index = _updated(held, kept, wanted, settings, seed)
@@ -96,20 +100,23 @@ def _held(folder: Path | None, wanted: Wanted) -> tuple[ItemIndex | None, str]:
     if folder is None:
         return None, "there was none"
     try:
-        held = ItemIndex.load(folder)
+        config = read_config(folder)
+        if config.made_with != wanted.made_with:
+            return None, "code or settings changed"
+        # Flat is laid out again elsewhere, the others are changed where they are.
+        return ItemIndex.load(folder, mmap=config.kind == "flat"), ""
     except IndexFilesError as error:
         return None, str(error)
-    return (held, "") if held.config.made_with == wanted.made_with else (None, "code or settings changed")
 
 
-def _kept(held: ItemIndex, wanted: Wanted) -> NDArray[np.int64]:
-    """int64 (n,): the row in `held` of each wanted item whose vector is the same, else -1."""
-    if not len(wanted.ids):
+def unchanged_rows(held: ItemIndex, ids: NDArray[np.str_], outputs: pa.Array) -> NDArray[np.int64]:
+    """int64 (n,): the row in `held` of each of `ids` (n,) whose vector is still that of `outputs` (n,), else -1."""
+    if not len(ids):
         return np.empty(0, np.int64)
-    rows = np.minimum(np.searchsorted(held.ids, wanted.ids), len(held) - 1).astype(np.int64)
-    same: pa.Array = pc.equal(held.outputs.take(pa.array(rows)), wanted.outputs)  # pyright: ignore[reportAttributeAccessIssue]
+    rows = np.minimum(np.searchsorted(held.ids, ids), len(held) - 1).astype(np.int64)
+    same: pa.Array = pc.equal(held.outputs.take(pa.array(rows)), outputs)  # pyright: ignore[reportAttributeAccessIssue]
     unchanged = same.fill_null(False).to_numpy(zero_copy_only=False)
-    return np.where((held.ids[rows] == wanted.ids) & unchanged, rows, -1)
+    return np.where((held.ids[rows] == ids) & unchanged, rows, -1)
 
 
 def _why_anew(config: IndexConfig, kept: NDArray[np.int64], settings: IndexSettings) -> str:
@@ -150,7 +157,7 @@ def _updated(held: ItemIndex, kept: NDArray[np.int64], wanted: Wanted, settings:
     config = replace(config, items=len(kept), places=total, memory_bytes=taken, seed=seed, faiss=str(faiss.__version__))
     index = ItemIndex(wanted.ids, config, held.faiss_index, places, wanted.outputs)
     # Against the vectors that it holds: reading all others again would cost as much as what is saved.
-    vectors = held_vectors(index.faiss_index, places)
-    asked = sample(vectors, settings.recall_sample, seed)
-    index, recall = tune_again(index, vectors, asked, settings.recall_target)
+    count = min(settings.recall_sample, max(_FEWEST_QUERIES, _MOST_SCORES // len(index)))
+    asked = held_vectors(index.faiss_index, sample(places, count, seed))
+    index, recall = tune_again(index, asked, settings.recall_target)
     return replace(index, config=replace(index.config, recall_at_10=recall, recall_queries=len(asked)))

@@ -5,8 +5,12 @@ Belongs here: their checks, unit length, seeded samples. Does not belong here: F
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
+
+T = TypeVar("T", bound=np.generic)
 
 
 def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -26,9 +30,9 @@ def checked_vectors(vectors: NDArray[np.float32], name: str) -> NDArray[np.float
     return checked
 
 
-def sample(vectors: NDArray[np.float32], size: int, seed: int) -> NDArray[np.float32]:
-    """At most `size` rows of `vectors` (n, d), in their order."""
-    if len(vectors) <= size:
-        return vectors
-    chosen = np.random.default_rng(seed).choice(len(vectors), size, replace=False)
-    return np.ascontiguousarray(vectors[np.sort(chosen)])
+def sample(rows: NDArray[T], size: int, seed: int) -> NDArray[T]:
+    """At most `size` of `rows` (n, ...), in their order."""
+    if len(rows) <= size:
+        return rows
+    chosen = np.random.default_rng(seed).choice(len(rows), size, replace=False)
+    return np.ascontiguousarray(rows[np.sort(chosen)])

@@ -31,9 +31,11 @@ from fashionrec_assets.ranking.ranker import Ranker
 from fashionrec_assets.ranking.reading import RankingInputs
 from fashionrec_assets.resources.shop import Shop
 from fashionrec_assets.settings import IndexSettings, RankingSettings
-from fashionrec_assets.storage.buckets import VECTOR_COLUMNS, BucketStore, vectors_of, write_atomically
+from fashionrec_assets.storage.buckets import BucketStore
+from fashionrec_assets.storage.parquet import write_atomically
 from fashionrec_assets.storage.release_notes import Release
 from fashionrec_assets.storage.releases import Releases
+from fashionrec_assets.storage.vectors import VECTOR_COLUMNS, vectors_of
 from fashionrec_assets.towers.artifact import TwoTower
 from fashionrec_assets.towers.features import ItemFeatures, Modality
 from fashionrec_assets.towers.reading import EVALUATION

@@ -14,7 +14,7 @@ import duckdb
 import pyarrow.parquet as pq
 
 from fashionrec_assets.promotion.content import ITEM_FILE
-from fashionrec_assets.storage.buckets import write_atomically
+from fashionrec_assets.storage.parquet import write_atomically
 from fashionrec_assets.storage.releases import Releases
 from fashionrec_assets.storage.tables import literal
 

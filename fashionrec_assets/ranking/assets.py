@@ -71,7 +71,8 @@ def late_fusion_model(shop: ShopParam) -> dg.MaterializeResult:
 def _train(shop: Shop, run: StageRun) -> tuple[dict[str, Ranker], dict[str, Any]]:
     """The rankers by folder, and what is shown of them."""
     from fashionrec_assets.ranking.late_fusion import lists_of
-    from fashionrec_assets.ranking.ranker import importance, joined, train_ranker
+    from fashionrec_assets.ranking.lists import joined
+    from fashionrec_assets.ranking.training import importance, train_ranker
 
     settings, split = shop.settings, cuts(shop)
     inputs = RankingInputs.of(shop)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from fashionrec_assets.ranking.knowledge import Knowledge
+from fashionrec_assets.ranking.sources.dense_products import dense_product
 from fashionrec_assets.settings import RankingSettings
 
 Matrix = NDArray[np.float32]
@@ -40,12 +40,11 @@ class Scores:
     @classmethod
     def of(cls, known: Knowledge, users: NDArray[np.int32]) -> Scores:
         activity = np.maximum(np.diff(known.matrix.indptr)[users], 1).astype(np.float32)
-        families = (known.families.knn.matrix[users] @ known.families.knn.similarity).toarray()
-        types = (known.types.knn.matrix[users] @ known.types.knn.similarity).toarray()
+        families, types = known.families.knn.evidence(users), known.types.knn.evidence(users)
         return cls(
             knn=known.knn.evidence(users),
             cosine_knn=known.cosine_knn.evidence(users),
-            newest_knn=(known.newest[users] @ known.knn.similarity).toarray(),
+            newest_knn=dense_product(known.newest[users], known.knn.similarity),
             content=known.tfidf.evidence(users),
             families=families[:, known.families.codes],
             types=types[:, known.types.codes] / activity[:, None],
@@ -64,10 +63,10 @@ def history_shares(
     known: Knowledge, users: NDArray[np.int32], codes: NDArray[np.int64], activity: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """float32 (len(users), codes): the share of each user's items that has each code."""
-    n = len(codes)
-    ones = np.ones(n, np.float32)
-    onehot = sparse.csr_array((ones, (np.arange(n), codes)), shape=(n, int(codes.max(initial=0)) + 1))
-    return (known.matrix[users] @ onehot).toarray() / activity[:, None]
+    mine, width = known.matrix[users], int(codes.max(initial=0)) + 1
+    owner = np.repeat(np.arange(len(users)), np.diff(mine.indptr))
+    counts = np.bincount(owner * width + codes[mine.indices], minlength=len(users) * width)
+    return counts.reshape(len(users), width).astype(np.float32) / activity[:, None]
 
 
 def retrieve(
@@ -94,19 +93,19 @@ def retrieve(
         (np.broadcast_to(popular.astype(np.float32), available.shape), size, available),
         (scores.content, settings.new_candidates, new),
     ):
-        _mark_best(wanted, np.where(among, matrix, 0), count)
+        _mark_best(wanted, matrix * among, count)
     if known.tower is not None and scores.tower_users is not None:
         hidden = [np.flatnonzero(~row) for row in available]
         rows, _ = known.tower.index.search(scores.tower_users, 2 * size, hidden)
         owner, place = np.nonzero(rows >= 0)
         wanted[owner, rows[owner, place]] = True
-        cold = np.flatnonzero(~known.warm)
+        cold, vectors = known.cold
         if len(cold):
-            near = np.exp(np.clip(scores.tower_users @ known.tower.vectors[cold].T, -60, 60))
+            near = np.exp(np.clip(scores.tower_users @ vectors.T, -60, 60))
             part = np.zeros((len(users), len(cold)), bool)
             _mark_best(part, np.where(new[:, cold], near, 0), settings.new_candidates)
             wanted[:, cold] |= part
-    families = sparse.csr_array(known.families.knn.matrix > 0)[users].toarray()
+    families = known.families.knn.matrix[users].toarray() > 0
     wanted |= families[:, known.families.codes]
     owner, item = np.nonzero(wanted & available)
     return owner.astype(np.int64), item.astype(np.int64)

@@ -2,7 +2,7 @@
 
 Belongs here: everything that is fitted on a history and shared by all users: item-kNN at several levels, content,
 popularity, the two-tower model's vectors and their index. Does not belong here: what is computed per user
-(`candidates.py`, `features.py`), anything that is learned from later events (`ranker.py`).
+(`candidates.py`, `features.py`), anything that is learned from later events (`training.py`).
 
 Nothing here sees an event at or after `as_of`: `Knowledge.of` refuses a log that holds one.
 """
@@ -189,6 +189,14 @@ class Knowledge:
         codes = self.categories.get("section", np.zeros(len(self.people), np.int64))
         taken = np.bincount(codes, weights=self.people)
         return codes, self.people / np.maximum(taken[codes], 1)
+
+    @cached_property
+    def cold(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Rows of the items that nobody touched, int64 (c,), and their vectors in the tower's space, float32 (c, d);
+        no vectors without a tower."""
+        rows = np.flatnonzero(~self.warm)
+        vectors = np.zeros((len(rows), 0), np.float32) if self.tower is None else self.tower.vectors[rows]
+        return rows, vectors
 
     @cached_property
     def contents(self) -> NDArray[np.float32] | None:

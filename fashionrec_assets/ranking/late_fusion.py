@@ -1,7 +1,7 @@
 """Late fusion: a ranker trained on a window of time, and the recommender that ranks candidates with it.
 
 Belongs here: making lists of a window, training on them, ranking for any users. Does not belong here: what the ranker
-is (`ranker.py`), what is read from the shop (`assets.py`).
+is and how it learns (`ranker.py`, `training.py`), what is read from the shop (`assets.py`).
 
 The window lies after everything the two-tower model was trained on: scores of items that a model memorised as taken
 are much higher than they will be tomorrow, and a ranker that saw those would trust them too much.
@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 
 from fashionrec_assets.catalog.event_log import BEHAVIOURS, EventLog
 from fashionrec_assets.catalog.ranking_task import RankingTask
+from fashionrec_assets.ranking.calibration import ANY
 from fashionrec_assets.ranking.features import NAMES, Pairs, pairs_of
 from fashionrec_assets.ranking.knowledge import DAY, Knowledge
-from fashionrec_assets.ranking.ranker import ANY, Lists, Ranker
+from fashionrec_assets.ranking.lists import Lists
+from fashionrec_assets.ranking.ranker import Ranker
 from fashionrec_assets.ranking.sources.profile_popularity import ProfilePopularity
 from fashionrec_assets.settings import RankingSettings
 

@@ -6,19 +6,23 @@ shelves, similarity, facts.
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import dagster as dg
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from fashionrec_assets.catalog.digests import file_digest
 from fashionrec_assets.catalog.reading import cuts, interactions_file
 from fashionrec_assets.catalog.sources.base import inside
 from fashionrec_assets.embeddings.reading import IMAGE_STORE, TEXT_STORE, vectors
-from fashionrec_assets.recommendations.fingerprints import output_fps
+from fashionrec_assets.recommendations.fingerprints import histories_sql, output_fps
 from fashionrec_assets.recommendations.page_inputs import PageInputs
 from fashionrec_assets.recommendations.rules import (
     RuleSet,
@@ -27,7 +31,7 @@ from fashionrec_assets.recommendations.rules import (
     last_day,
     read_rules,
 )
-from fashionrec_assets.recommendations.similar import SimilarityInput, refresh
+from fashionrec_assets.recommendations.similar import Lists, SimilarityInput, refresh
 from fashionrec_assets.recommendations.similar import similar_items as build_similar
 from fashionrec_assets.recommendations.tables import (
     BUSINESS_RULES,
@@ -37,18 +41,18 @@ from fashionrec_assets.recommendations.tables import (
     SIMILAR_ITEMS,
     arrow_schema,
 )
+from fashionrec_assets.recommendations.work import Pages, SimilarLists
 from fashionrec_assets.resources.glue import ShopParam, asset_spec, exported, materialized, table_of
 from fashionrec_assets.resources.shop import WHOLE, Shop, StageRun
 from fashionrec_assets.settings import digest
 from fashionrec_assets.storage.ledger import Plan, Stage
-from fashionrec_assets.storage.tables import literal, rows_digest
 from fashionrec_assets.storage.warehouse import Connection, delete_keys, insert_rows, one_row, replace_rows
 
 RULES_STAGE = Stage("business_rules", "table", version="1", settings=("recommendations.rules",))
 HOMEPAGE_STAGE = Stage(
     "homepage",
     "user",
-    version="5",
+    version="6",
     key="user_id",
     reads=("history",),
     settings=(
@@ -69,6 +73,8 @@ SIMILAR_STAGE = Stage(
     settings=("recommendations.similar_size", "recommendations.image_weight", "index"),
 )
 EXAMPLES = 20
+COMMIT_USERS = 2_000
+"""Users whose pages are written down in one transaction."""
 
 
 @dg.asset(
@@ -140,7 +146,7 @@ def homepage(shop: ShopParam) -> dg.MaterializeResult:
     """
     with shop.stage(HOMEPAGE_STAGE) as run:
         plan = run.plan(
-            rows=_histories(shop),
+            rows=histories_sql(interactions_file(shop)),
             index=shop.version("faiss_index"),
             model=shop.model_id("two_tower_model"),
             items=shop.digest("items"),
@@ -171,13 +177,16 @@ def similar_items(shop: ShopParam) -> dg.MaterializeResult:
         if plan.todo or plan.orphaned:
             items = _similarity_input(shop)
             settings, index = shop.settings.recommendations, shop.settings.index
+            each = partial(_lists, shop)
             if plan.counts.reused:
                 with shop.warehouse.reader() as connection:
                     before = connection.sql("SELECT * FROM similar_items").to_arrow_table()
                 before = before.cast(arrow_schema(SIMILAR_ITEMS))
-                table, again = refresh(before, items, list(plan.todo), settings, index=index, progress=run.progress)
+                changed = list(plan.todo)
+                table, again = refresh(before, items, changed, settings, index=index, each=each, progress=run.progress)
             else:
-                table, again = build_similar(items, settings, index=index, progress=run.progress), items.ids
+                table = build_similar(items, settings, index=index, each=each, progress=run.progress)
+                again = items.ids
             recomputed = len(again)
             # A row computed again because of a neighbour is not stale itself: its ledger entry stays.
             with run.commit(plan, dict(plan.todo), orphans=True) as connection:
@@ -214,11 +223,31 @@ def _publish_pages(shop: Shop, run: StageRun, plan: Plan) -> None:
             replace_rows(connection, HOMEPAGE, arrow_schema(HOMEPAGE).empty_table())
         delete_keys(connection, HOMEPAGE, "user_id", plan.orphaned)
         replace_rows(connection, POPULAR_ITEMS, inputs.popular)
-    for users, table in inputs.pages(list(plan.todo), run.progress):
-        outputs = dict.fromkeys(users, digest([])) | output_fps(table, "user_id")
-        with run.commit(plan, outputs) as connection:
+    batches = inputs.users(list(plan.todo))
+    done, total = 0, sum(map(len, batches))
+    users: list[str] = []
+    tables: list[pa.Table] = []
+
+    def commit() -> None:
+        table = pa.concat_tables(tables)
+        with run.commit(plan, dict.fromkeys(users, digest([])) | output_fps(table, "user_id")) as connection:
             delete_keys(connection, HOMEPAGE, "user_id", users)
             insert_rows(connection, HOMEPAGE, table)
+        users.clear()
+        tables.clear()
+
+    with closing(shop.compute.map(Pages(shop, inputs), batches, lambda rows: rows)) as made:
+        try:
+            for rows, table in zip(batches, made, strict=True):
+                users += inputs.known.log.user_ids[rows].tolist()
+                tables.append(table)
+                done += len(rows)
+                if len(users) >= COMMIT_USERS:
+                    commit()
+                run.progress(done, total)
+        finally:
+            if users:
+                commit()
 
 
 def _pages_shown(shop: Shop) -> dict[str, Any]:
@@ -248,14 +277,8 @@ def _pages_shown(shop: Shop) -> dict[str, Any]:
     }
 
 
-def _histories(shop: Shop) -> str:
-    """SQL: every user who is no bot, with a fingerprint of their events."""
-    return f"""
-        SELECT users.user_id, log.history FROM users LEFT JOIN (
-            SELECT user_id, {rows_digest("item_id", "behaviour", "epoch_us(ts)")} AS history
-            FROM read_parquet({literal(str(interactions_file(shop)))}) GROUP BY user_id
-        ) log USING (user_id) WHERE NOT users.is_bot
-    """
+def _lists(shop: Shop, lists: Lists, blocks: Sequence[NDArray[np.int64]]) -> Generator[pa.Table]:
+    return shop.compute.map(SimilarLists(shop, lists), blocks, lambda rows: rows)
 
 
 def _similarity_input(shop: Shop) -> SimilarityInput:

@@ -28,8 +28,6 @@ from fashionrec_assets.settings import RecommendationSettings
 if TYPE_CHECKING:
     from fashionrec_assets.ranking.late_fusion import RankedBlock
 
-Progress = Callable[[int, int], None]
-
 Ranked = Callable[[NDArray[np.int64], Sequence[NDArray[np.int64]]], "Iterator[RankedBlock]"]
 """(user rows (u,), item rows hidden from each) -> their candidates, best first, some users at a time, in order."""
 
@@ -44,11 +42,9 @@ USER_KINDS = 2
 
 _BUY = BEHAVIOURS.index("buy")
 _POPULAR = SHELVES.index("popular")
-_BLOCK_USERS = 2_000
 
-
-def _quiet(done: int, total: int) -> None:
-    """A progress listener that does not listen."""
+PAGE_USERS = 256
+"""Users whose pages are made at a time."""
 
 
 @dataclass(frozen=True)
@@ -109,41 +105,15 @@ def homepage(
     *,
     strangers: Strangers | None = None,
     only: NDArray[np.int64] | None = None,
-    progress: Progress = _quiet,
 ) -> pa.Table:
-    """`HOMEPAGE` rows of all users of `log`, or of the user rows in `only`, sorted by (user_id, rank); see `pages`."""
-    made = pages(log, ranked, items, popular, settings, facts, strangers=strangers, only=only, progress=progress)
-    tables = [table for _, table in made]
-    return pa.concat_tables([arrow_schema(HOMEPAGE).empty_table(), *tables]).combine_chunks()
+    """`HOMEPAGE` rows of all users of `log`, or of the user rows in `only`, sorted by (user_id, rank).
 
-
-def pages(
-    log: EventLog,
-    ranked: Ranked,
-    items: ShelfItems,
-    popular: pa.Table,
-    settings: RecommendationSettings,
-    facts: Facts,
-    *,
-    strangers: Strangers | None = None,
-    only: NDArray[np.int64] | None = None,
-    progress: Progress = _quiet,
-) -> Iterator[tuple[NDArray[np.int64], pa.Table]]:
-    """User rows, some at a time and ascending, and their `HOMEPAGE` rows, sorted by (user_id, rank).
-
-    `items`: in the order of `log.item_ids`. Users without events, or without any candidate, get the `popular` items
-    (`POPULAR_ITEMS`) they have not bought, marked as such: those first that people with their profile turn to, as
-    `strangers` scores them, else the most popular. A user's rows do not depend on which other users are
-    computed with them. Raises ValueError if shapes do not fit.
+    The other arguments are those of `PageMaker.of`.
     """
-    if len(items.families) != log.n_items:
-        raise ValueError(f"the shelves know {len(items.families)} items, the log {log.n_items}")
+    maker = PageMaker.of(log, ranked, items, popular, settings, facts, strangers=strangers)
     users = np.arange(log.n_users) if only is None else np.unique(np.asarray(only, np.int64))
-    shop = _Shop(log, log.offsets(), items, _Popular.of(log, popular), strangers)
-    for start in range(0, len(users), _BLOCK_USERS):
-        some = users[start : start + _BLOCK_USERS]
-        yield some, _block(some, shop, ranked, settings, facts)
-        progress(min(start + _BLOCK_USERS, len(users)), len(users))
+    tables = [maker.pages(users[start : start + PAGE_USERS]) for start in range(0, len(users), PAGE_USERS)]
+    return pa.concat_tables([arrow_schema(HOMEPAGE).empty_table(), *tables]).combine_chunks()
 
 
 @dataclass(frozen=True)
@@ -166,40 +136,64 @@ class _Popular:
 
 
 @dataclass(frozen=True)
-class _Shop:
-    """What every block of users reads; `offsets` are those of the log's users."""
+class PageMaker:
+    """Makes the pages of any users; build it with `of`. `offsets` are those of the log's users."""
 
     log: EventLog
     offsets: NDArray[np.int64]
     items: ShelfItems
     popular: _Popular
+    ranked: Ranked
+    settings: RecommendationSettings
+    facts: Facts
     strangers: Strangers | None
 
+    @classmethod
+    def of(
+        cls,
+        log: EventLog,
+        ranked: Ranked,
+        items: ShelfItems,
+        popular: pa.Table,
+        settings: RecommendationSettings,
+        facts: Facts,
+        *,
+        strangers: Strangers | None = None,
+    ) -> PageMaker:
+        """`items`: in the order of `log.item_ids`. Users without events, or without any candidate, get the `popular`
+        items (`POPULAR_ITEMS`) they have not bought, marked as such: those first that people with their profile turn
+        to, as `strangers` scores them, else the most popular. Raises ValueError if shapes do not fit.
+        """
+        if len(items.families) != log.n_items:
+            raise ValueError(f"the shelves know {len(items.families)} items, the log {log.n_items}")
+        known = _Popular.of(log, popular)
+        return cls(log, log.offsets(), items, known, ranked, settings, facts, strangers)
 
-def _block(
-    users: NDArray[np.int64], shop: _Shop, ranked: Ranked, settings: RecommendationSettings, facts: Facts
-) -> pa.Table:
-    """The pages of `users` (rows of the log, ascending)."""
-    history = _history(users, shop)
-    hidden = history.hidden(settings)
-    anchors, behaviours = history.anchors()
-    kinds = history.kinds(shop.items.kinds)
-    active = np.flatnonzero(anchors >= 0)
-    tables = [arrow_schema(HOMEPAGE).empty_table()]
-    served = np.zeros(len(users), bool)
-    for block in ranked(users[active], [hidden[place] for place in active]):
-        at = np.searchsorted(users, block.users)
-        shown = arrange(block, shop.items, anchors[at], kinds[at], settings)
-        served[at[shown.owner]] = True
-        tables.append(_personal_rows(shop, block, shown, behaviours[at], facts(block, shown)))
-    tables.append(_popular_rows(users, np.flatnonzero(~served), hidden, shop, settings))
-    return pa.concat_tables(tables).sort_by([("user_id", "ascending"), ("rank", "ascending")])
+    def pages(self, users: NDArray[np.int64]) -> pa.Table:
+        """`HOMEPAGE` rows of `users` int64 (u,), rows of the log, ascending; sorted by (user_id, rank).
+
+        A user's rows do not depend on which other users are computed with them.
+        """
+        history = _history(users, self)
+        hidden = history.hidden(self.settings)
+        anchors, behaviours = history.anchors()
+        kinds = history.kinds(self.items.kinds)
+        active = np.flatnonzero(anchors >= 0)
+        tables = [arrow_schema(HOMEPAGE).empty_table()]
+        served = np.zeros(len(users), bool)
+        for block in self.ranked(users[active], [hidden[place] for place in active]):
+            at = np.searchsorted(users, block.users)
+            shown = arrange(block, self.items, anchors[at], kinds[at], self.settings)
+            served[at[shown.owner]] = True
+            tables.append(_personal_rows(self, block, shown, behaviours[at], self.facts(block, shown)))
+        tables.append(_popular_rows(users, np.flatnonzero(~served), hidden, self))
+        return pa.concat_tables(tables).sort_by([("user_id", "ascending"), ("rank", "ascending")])
 
 
-def _history(users: NDArray[np.int64], shop: _Shop) -> _History:
+def _history(users: NDArray[np.int64], maker: PageMaker) -> _History:
     """The different items of each of `users`, by item row."""
-    log = shop.log
-    starts, ends = shop.offsets[users], shop.offsets[users + 1]
+    log = maker.log
+    starts, ends = maker.offsets[users], maker.offsets[users + 1]
     counts = ends - starts
     event = np.arange(counts.sum()) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
     line = np.repeat(np.arange(len(users)), counts)
@@ -213,21 +207,21 @@ def _history(users: NDArray[np.int64], shop: _Shop) -> _History:
 
 
 def _personal_rows(
-    shop: _Shop, block: RankedBlock, shown: Shown, behaviours: NDArray[np.int64], facts: pa.Array
+    maker: PageMaker, block: RankedBlock, shown: Shown, behaviours: NDArray[np.int64], facts: pa.Array
 ) -> pa.Table:
     """Rows of `HOMEPAGE` for `shown`; `behaviours` (b,): what each user of the block did with their anchor."""
     if len(facts) != len(shown):
         raise ValueError(f"there are facts of {len(facts)} rows for {len(shown)} rows shown")
-    ids = pa.array(shop.log.item_ids.tolist(), pa.string())
+    ids = maker.log.item_ids
     rests = shown.anchors >= 0
     columns = [
-        pa.array(shop.log.user_ids[block.users].tolist(), pa.string()).take(pa.array(shown.owner)),
+        pa.array(maker.log.user_ids[block.users].tolist(), pa.string()).take(pa.array(shown.owner)),
         pa.array(shown.rank, pa.int32()),
         pa.array(SHELVES, pa.string()).take(pa.array(shown.shelf)),
         pa.array(shown.shelf_rank, pa.int32()),
-        ids.take(pa.array(shown.anchors, mask=~rests)),
+        pa.array(ids[np.maximum(shown.anchors, 0)].tolist(), pa.string(), mask=~rests),
         pa.array(BEHAVIOURS, pa.string()).take(pa.array(behaviours[shown.owner], mask=~rests)),
-        ids.take(pa.array(block.items[shown.pair])),
+        pa.array(ids[block.items[shown.pair]].tolist(), pa.string()),
         pa.array(block.chances[shown.pair].astype(np.float64), pa.float64()),
         pa.repeat(pa.scalar("late_fusion"), len(shown)),
         facts,
@@ -239,37 +233,36 @@ def _popular_rows(
     users: NDArray[np.int64],
     lines: NDArray[np.int64],
     hidden: Sequence[NDArray[np.int64]],
-    shop: _Shop,
-    settings: RecommendationSettings,
+    maker: PageMaker,
 ) -> pa.Table:
     """Rows of `HOMEPAGE` that show what is popular to the users at `lines` (l,) of `users`."""
-    popular = shop.popular
-    open_to = np.broadcast_to(shop.items.shown[_POPULAR][popular.rows], (len(lines), len(popular.rows))).copy()
+    popular = maker.popular
+    open_to = np.broadcast_to(maker.items.shown[_POPULAR][popular.rows], (len(lines), len(popular.rows))).copy()
     for at, line in enumerate(lines):
         open_to[at] &= ~np.isin(popular.rows, hidden[line])
     owner, place = np.nonzero(open_to)
     scores = -place.astype(np.float64)
-    if shop.strangers is not None:
-        scores = shop.strangers(users[lines].astype(np.int32))[owner, popular.rows[place]].astype(np.float64)
+    if maker.strangers is not None:
+        scores = maker.strangers(users[lines].astype(np.int32))[owner, popular.rows[place]].astype(np.float64)
     chosen = mmr(
         owner,
         popular.rows[place],
         scores,
-        shop.items.content,
-        settings.homepage_size,
+        maker.items.content,
+        maker.settings.homepage_size,
         0.0,
-        shop.items.caps[_POPULAR],
+        maker.items.caps[_POPULAR],
     )
     owner, place = owner[chosen], pa.array(place[chosen])
     ranks = pa.array(places(owner) + 1, pa.int32())
     columns = [
-        pa.array(shop.log.user_ids[users[lines]].tolist(), pa.string()).take(pa.array(owner)),
+        pa.array(maker.log.user_ids[users[lines]].tolist(), pa.string()).take(pa.array(owner)),
         ranks,
         pa.repeat(pa.scalar(SHELVES[_POPULAR]), len(owner)),
         ranks,
         pa.nulls(len(owner), pa.string()),
         pa.nulls(len(owner), pa.string()),
-        pa.array(shop.log.item_ids[popular.rows].tolist(), pa.string()).take(place),
+        pa.array(maker.log.item_ids[popular.rows].tolist(), pa.string()).take(place),
         pa.array(popular.people, pa.float64()).take(place),
         pa.repeat(pa.scalar("popular"), len(owner)),
         popular.facts.take(place),

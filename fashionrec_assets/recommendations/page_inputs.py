@@ -1,23 +1,23 @@
 """What a homepage is made from, read of the shop.
 
-Belongs here: opening the models, and what shelves and facts need to know of the items. Does not belong here: making
-pages (`homepage.py`), writing them (`assets.py`).
+Belongs here: all that pages need beside the models, as arrays that can be sent to whoever makes them. Does not belong
+here: making pages (`homepage.py`), opening models to do so (`work.py`), writing them (`assets.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from fashionrec_assets.catalog.reading import cuts, launched
 from fashionrec_assets.embeddings.reading import stored_vectors
-from fashionrec_assets.index.item_index import ItemIndex
 from fashionrec_assets.recommendations.cosines import rounded_units
-from fashionrec_assets.recommendations.homepage import Facts, pages
+from fashionrec_assets.recommendations.explanations.homepage_facts import SHARED, Catalog
+from fashionrec_assets.recommendations.homepage import PAGE_USERS
 from fashionrec_assets.recommendations.popular import popular_items, trend_of
 from fashionrec_assets.recommendations.rules import RuleSet, caps_on, item_columns, shown_items
 from fashionrec_assets.recommendations.shelves import SHELVES, ShelfItems, new_items
@@ -26,74 +26,54 @@ from fashionrec_assets.towers.reading import SERVED, VECTOR_STORE
 
 if TYPE_CHECKING:
     from fashionrec_assets.ranking.knowledge import Knowledge
-    from fashionrec_assets.ranking.late_fusion import LateFusionRecommender
-    from fashionrec_assets.ranking.reading import RankingInputs
 
 
 @dataclass(frozen=True)
 class PageInputs:
-    """What pages are made from."""
+    """What pages are made from beside the models.
 
-    ranking: RankingInputs
-    fusion: LateFusionRecommender
+    `known` is all that is known at the end of the log, without a tower; `vectors` float32 (n_items, d) are those that
+    the served two-tower model gives its items. `popular` holds the rows of `POPULAR_ITEMS`.
+    """
+
+    known: Knowledge
+    vectors: NDArray[np.float32]
     items: ShelfItems
     popular: pa.Table
-    facts: Facts
+    catalog: Catalog
 
     @classmethod
     def of(cls, shop: Shop) -> PageInputs:
-        from fashionrec_assets.ranking.late_fusion import LateFusionRecommender
-        from fashionrec_assets.ranking.ranker import Ranker
         from fashionrec_assets.ranking.reading import RankingInputs
         from fashionrec_assets.towers.artifact import TwoTower
 
         inputs = RankingInputs.of(shop)
-        index = ItemIndex.load(shop.current("faiss_index"))
+        known = inputs.knowledge(cuts(shop).end, None)
         model = TwoTower.load(shop.current("two_tower_model") / SERVED)
-        known = inputs.knowledge(cuts(shop).end, model, index)
-        ranker = Ranker.load(shop.current("late_fusion_model") / SERVED)
-        fusion = LateFusionRecommender(ranker, known, shop.settings.ranking)
+        vectors = model.item_vectors(inputs.features.take(inputs.features.rows(known.log.item_ids)))
         items, popular = _shelf_items(shop, known)
-        return cls(inputs, fusion, items, popular, _facts(shop, fusion))
+        return cls(known, vectors, items, popular, _catalog(shop, known))
 
-    def pages(self, user_ids: list[str], progress: Callable[[int, int], None]) -> Iterator[tuple[list[str], pa.Table]]:
-        """User ids, some at a time, and their rows of `HOMEPAGE`."""
-        log = self.ranking.log
-        chosen = np.flatnonzero(np.isin(log.user_ids, user_ids))
-        settings = self.ranking.settings.recommendations
-        made = pages(
-            log,
-            self.fusion.ranked,
-            self.items,
-            self.popular,
-            settings,
-            self.facts,
-            strangers=self.fusion.strangers.score,
-            only=chosen,
-            progress=progress,
-        )
-        for users, table in made:
-            yield log.user_ids[users].tolist(), table
+    def users(self, user_ids: list[str]) -> list[NDArray[np.int64]]:
+        """The rows of the log of `user_ids`, ascending, as many at a time as pages are made."""
+        rows = np.flatnonzero(np.isin(self.known.log.user_ids, user_ids))
+        return [rows[start : start + PAGE_USERS] for start in range(0, len(rows), PAGE_USERS)]
 
 
-def _facts(shop: Shop, fusion: LateFusionRecommender) -> Facts:
-    """What finds the facts of the rows shown."""
-    from fashionrec_assets.recommendations.explanations.homepage_facts import SHARED, Catalog, HomepageFacts
-
-    known = fusion.known
+def _catalog(shop: Shop, known: Knowledge) -> Catalog:
+    """What facts say of the items."""
+    settings = shop.settings.recommendations
     with shop.warehouse.reader() as connection:
         rows = connection.execute(f"SELECT title, price, {', '.join(SHARED)} FROM items ORDER BY item_id").fetchall()
-    catalog = Catalog.of(
+    return Catalog.of(
         known.log,
         [row[0] for row in rows],
         {name: [row[2 + at] for row in rows] for at, name in enumerate(SHARED)},
         [row[1] for row in rows],
         launched(shop),
-        people=trend_of(known.log, shop.settings.recommendations),
-        days=shop.settings.recommendations.popular_days,
+        people=trend_of(known.log, settings),
+        days=settings.popular_days,
     )
-    found = HomepageFacts(known, fusion.ranker, catalog, shop.settings)
-    return lambda block, shown: found.of(block, shown.pair)
 
 
 def _shelf_items(shop: Shop, known: Knowledge) -> tuple[ShelfItems, pa.Table]:

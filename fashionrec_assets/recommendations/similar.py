@@ -16,7 +16,7 @@ graph did not lead to.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,23 +110,25 @@ def similar_items(
     *,
     index: IndexSettings | None = None,
     only: Collection[str] | None = None,
+    each: Each | None = None,
     progress: Progress = _quiet,
 ) -> pa.Table:
     """`SIMILAR_ITEMS` rows of all items, or of those in `only`, sorted by (item_id, by, rank).
 
-    Memory does not grow with the square of the catalog: items are taken in blocks. Raises KeyError if `only` names an
-    item that is not in `items`.
+    Memory does not grow with the square of the catalog: items are taken in blocks, which `each`, if given, makes
+    elsewhere. Raises KeyError if `only` names an item that is not in `items`.
     """
     anchors = np.arange(len(items)) if only is None else _rows(items, only)
     parts = [arrow_schema(SIMILAR_ITEMS).empty_table()]
-    views = _Views.of(items, settings, index or IndexSettings()) if len(anchors) else None
-    block = max(1, _BLOCK_NUMBERS // (_FETCH * settings.similar_size * items.width))
-    for start in range(0, len(anchors), block):
-        if views is None:
-            break
-        rows = anchors[start : start + block]
-        parts.append(_block(items, rows, views, settings))
-        progress(min(start + block, len(anchors)), len(anchors))
+    if len(anchors):
+        lists = Lists(items, _Views.of(items, settings, index or IndexSettings()), settings)
+        block = max(1, _BLOCK_NUMBERS // (_FETCH * settings.similar_size * items.width))
+        blocks = [anchors[start : start + block] for start in range(0, len(anchors), block)]
+        done = 0
+        for rows, table in zip(blocks, each(lists, blocks) if each else map(lists.table, blocks), strict=True):
+            parts.append(table)
+            done += len(rows)
+            progress(done, len(anchors))
     return pa.concat_tables(parts).combine_chunks()
 
 
@@ -180,6 +182,7 @@ def refresh(
     settings: RecommendationSettings,
     *,
     index: IndexSettings | None = None,
+    each: Each | None = None,
     progress: Progress = _quiet,
 ) -> tuple[pa.Table, NDArray[np.str_]]:
     """`previous` brought up to date, and the ids of the items whose rows were computed again.
@@ -190,7 +193,7 @@ def refresh(
     again = affected(previous, items, changed, settings)
     owners = np.asarray(previous.column("item_id").to_pylist(), np.str_)
     stays = np.isin(owners, items.ids) & ~np.isin(owners, again)
-    fresh = similar_items(items, settings, index=index, only=again.tolist(), progress=progress)
+    fresh = similar_items(items, settings, index=index, only=again.tolist(), each=each, progress=progress)
     merged = pa.concat_tables([previous.filter(pa.array(stays)).cast(fresh.schema), fresh])
     return merged.sort_by([(name, "ascending") for name in SIMILAR_ITEMS.key]).combine_chunks(), again
 
@@ -278,6 +281,23 @@ class _Views:
         else:
             views = [self.both, self.pictureless]
         return [view for view in views if view is not None]
+
+
+@dataclass(frozen=True)
+class Lists:
+    """What makes the lists of any items; it can be sent to another process before its first list."""
+
+    items: SimilarityInput
+    views: _Views
+    settings: RecommendationSettings
+
+    def table(self, rows: NDArray[np.int64]) -> pa.Table:
+        """`SIMILAR_ITEMS` rows of the items at `rows` int64 (m,), ascending; sorted by (item_id, by, rank)."""
+        return _block(self.items, rows, self.views, self.settings)
+
+
+Each = Callable[[Lists, Sequence[NDArray[np.int64]]], Iterable[pa.Table]]
+"""(what makes lists, blocks of item rows) -> the table of each block, in their order."""
 
 
 def _block(

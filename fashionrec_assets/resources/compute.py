@@ -1,6 +1,7 @@
 """Where the batches of a stage are computed: in this process, or by the workers of a Ray cluster.
 
-Belongs here: what a stage says of its work (`Work`), what comes of a bucket (`Made`), and computing in this process.
+Belongs here: what a stage says of its work (`Work`), which keys are worked on together (`pieces`), what comes of them
+(`Made`), and computing in this process.
 Does not belong here: the work of any stage (the rooms' `work.py`), Ray (`ray_compute.py`, imported only where the
 settings name it), reading and writing: the process that runs a stage does both itself, in the order of the batches, so
 that its files, ledger and tables do not tell where the work was done.
@@ -9,13 +10,14 @@ that its files, ledger and tables do not tell where the work was done.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 import pyarrow as pa
 
 from fashionrec_assets.settings import ComputeSettings
+from fashionrec_assets.storage.ledger import batches
 
 if TYPE_CHECKING:
     from fashionrec_assets.resources.shop import Shop
@@ -28,7 +30,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Made:
-    """What a bucket's work gave: rows for the store, the `output_fp` of each key, and rows for the stage's table.
+    """What the work on a batch gave: rows for the store, the `output_fp` of each key, and rows for the stage's table.
 
     A key that is not in `outputs` failed: it has no output and stays to be done by the next run.
     """
@@ -39,7 +41,7 @@ class Made:
 
     @classmethod
     def joined(cls, parts: Sequence[Made]) -> Made:
-        """The parts of one bucket, in order, as if they had been made at once."""
+        """The parts of one piece, in order, as if they had been made at once."""
         if len(parts) == 1:
             return parts[0]
         tables = [part.table_rows for part in parts if part.table_rows is not None]
@@ -54,6 +56,9 @@ class Made:
 class Work(ABC, Generic[Batch, Result]):
     """What a stage does to a batch, wherever that is: its fields travel to the worker, and nothing else does.
 
+    They travel once, however many batches there are, so that what all batches read may be one of them. Workers of one
+    machine read the same copy of their arrays: nothing may be written into one.
+
     What a batch gives depends on the batch and the fields alone. In a worker `shop` has the settings and the artifacts
     named in `models`; the warehouse and the stores are read before, by the process that sends the batches.
     """
@@ -61,6 +66,8 @@ class Work(ABC, Generic[Batch, Result]):
     shop: Shop
     models: ClassVar[tuple[str, ...]] = ()
     """Artifacts that a worker needs."""
+    at_once: ClassVar[int] = 1_024
+    """The most keys of a batch: what is in memory, and sent to a worker, at a time."""
 
     @property
     def on_gpu(self) -> bool:
@@ -70,6 +77,23 @@ class Work(ABC, Generic[Batch, Result]):
     @abstractmethod
     def start(self) -> Callable[[Batch], Result]:
         """Load what every batch needs, once in each process; returns what computes one batch."""
+
+
+def pieces(buckets: Iterable[Sequence[str]], at_once: int) -> Iterator[list[list[str]]]:
+    """The keys of `buckets` in pieces that are written together, each as its batches of at most `at_once` sorted keys.
+
+    Buckets that follow each other share a piece of one batch where it holds them all; a bucket larger than a batch is a
+    piece of several. No bucket lies in two pieces, and what is left once the first pieces are done falls into the
+    same pieces again.
+    """
+    together: list[str] = []
+    for keys in buckets:
+        if together and len(together) + len(keys) > at_once:
+            yield list(batches(sorted(together), at_once))
+            together = []
+        together.extend(keys)
+    if together:
+        yield list(batches(sorted(together), at_once))
 
 
 class Compute(Protocol):

@@ -16,8 +16,9 @@ import dagster as dg
 
 from fashionrec_assets.resources.markdown import inert
 from fashionrec_assets.resources.shop import Shop, StageRun
-from fashionrec_assets.storage.buckets import BucketStore, version_in
+from fashionrec_assets.storage.buckets import BucketStore
 from fashionrec_assets.storage.ledger import Stage
+from fashionrec_assets.storage.parquet import version_in
 from fashionrec_assets.storage.tables import Table, contract_rules, literal, quote
 from fashionrec_assets.storage.warehouse import one_row
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,9 +74,29 @@ def fastest_precision(device: str, *, training: bool) -> Precision:
     return "float16" if found >= (7, 0) and not training else "float32"
 
 
+def multiplies_bfloat16(device: str) -> bool:
+    """Whether products of bfloat16 matrices take a fraction of the time that float32 takes on `device`.
+
+    On GPUs from compute capability 8.0, and on processors with AMX. On these the operands must be large, as those of
+    convolutions are: turning small ones into bfloat16 costs more than their products save.
+    """
+    if computes_on_gpu(device):
+        return capability(device) >= (8, 0)
+    import torch
+
+    # Older releases of torch cannot tell what a processor has.
+    told = getattr(torch.cpu, "get_capabilities", dict)
+    return bool(told().get("amx_bf16"))
+
+
 def compiling_pays(device: str, steps: int) -> bool:
-    """Whether `torch.compile` is worth its minute for `steps` steps: only on a GPU that Triton has code for."""
-    return capability(device) >= (7, 0) and steps >= COMPILED_AFTER and importlib.util.find_spec("triton") is not None
+    """Whether `torch.compile` is worth its minute for `steps` steps: only on a GPU that Triton has code for.
+
+    Triton also needs a compiler of C, which it looks for as this does.
+    """
+    if capability(device) < (7, 0) or steps < COMPILED_AFTER or importlib.util.find_spec("triton") is None:
+        return False
+    return any(shutil.which(name) for name in (os.environ.get("CC", ""), "gcc", "clang") if name)
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """Batches computed by the workers of a Ray cluster, through Ray Data.
 
-Belongs here: joining or starting a cluster, sending batches and taking results in order, and the shop as a worker sees
-it. Does not belong here: what is computed (the rooms' `work.py`), training (`ray_training.py`). Importing this module
-does not import Ray; using it does.
+Belongs here: joining or starting a cluster, sending batches and taking results in order. Does not belong here: who
+gets which batch (`ray_desk.py`), the shop that a worker sees (`far_shop.py`), what is computed (the rooms' `work.py`),
+training (`ray_training.py`). Importing this module does not import Ray; using it does.
 
 Ray Data runs a pool of actors over as many tickets as there are batches, in any order; each actor loads the model once
 and fetches a batch for each ticket from a desk. The process that runs the stage lays batches there as it takes results,
@@ -12,21 +12,19 @@ the next one that asks. What the work itself raises travels back as a value and 
 
 from __future__ import annotations
 
-import heapq
 import importlib.util
 import logging
 import os
-import tempfile
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from fashionrec_assets.resources.compute import Batch, Progress, Result, Task, Work
-from fashionrec_assets.resources.shop import Shop
-from fashionrec_assets.settings import ComputeSettings, Settings
+from fashionrec_assets.resources.far_shop import FarShop
+from fashionrec_assets.resources.ray_desk import Desk
+from fashionrec_assets.settings import ComputeSettings
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -119,7 +117,7 @@ class Ray:
         ray = join(self._settings, self._connect)
         workers = min(self.workers(ray, on_gpu=work.on_gpu), len(tasks))
         ahead = min(self._settings.in_flight or _AT_ONCE * workers, len(tasks))
-        desk = beside_the_driver(ray, _Desk, self._settings.retries + 1)
+        desk = beside_the_driver(ray, Desk, self._settings.retries + 1)
         far = replace(work, shop=FarShop.of(work.shop, work.models, ray.put if self._settings.address else None))
         laid = taken = 0
         unread: Exception | None = None
@@ -264,7 +262,8 @@ class _Worker:
                 raise WorkerLostError(_LOST)
             if self._make is None:
                 limit_threads(self._threads)
-                self._make = ray.get(self._work[0]).start()
+                work: Work[Any, Any] = ray.get(self._work[0])
+                self._make = work.start()
             answer = Answer(number, self._make(ray.get(laid[0])), None)
         except RayError:
             # The cluster's, not the work's: Ray tries again.
@@ -308,66 +307,6 @@ def beside_the_driver(ray: Any, kind: type[Any], *arguments: Any) -> ActorHandle
     return ray.remote(num_cpus=0, max_concurrency=1000, scheduling_strategy=here)(kind).remote(*arguments)
 
 
-class _Desk:
-    """The batches that are laid and not yet cleared, by number: whoever asks gets the first that nobody has, or waits.
-
-    Ray runs the ticket of a worker that died again, without end and maybe behind others of that worker. So the worker's
-    next question, whichever ticket's it is, gives its batch back; and a batch is given `attempts` times.
-    """
-
-    def __init__(self, attempts: int) -> None:
-        import asyncio
-
-        self._attempts = attempts
-        self._laid: dict[int, list[ObjectRef[Any]]] = {}
-        self._free: list[int] = []
-        self._given: dict[int, int] = {}
-        self._times: dict[int, int] = {}
-        self._waiting: dict[str, object] = {}
-        self._at_work: dict[str, int] = {}
-        self._changed = asyncio.Condition()
-
-    async def lay(self, number: int, batch: list[ObjectRef[Any]]) -> None:
-        self._laid[number] = batch
-        await self._offer(number)
-
-    async def take(self, worker: str, ticket: int) -> tuple[int, list[ObjectRef[Any]] | None]:
-        """The number of a batch and the batch, None after too many attempts at it."""
-        if (held := self._at_work.pop(worker, None)) is not None:
-            await self._offer(self._given.pop(held))
-        number = self._given.get(ticket)
-        # Of a ticket that was done, and whose result was lost, the same.
-        if number is None or number not in self._laid:
-            self._waiting[worker] = asked = object()
-            async with self._changed:
-                self._changed.notify_all()
-                await self._changed.wait_for(lambda: self._free or self._waiting.get(worker) is not asked)
-            if self._waiting.get(worker) is not asked:
-                # It died as it waited, and is there again; nobody reads this answer.
-                return -1, None
-            del self._waiting[worker]
-            number = heapq.heappop(self._free)
-            self._given[ticket] = number
-        self._at_work[worker] = ticket
-        self._times[number] = self._times.get(number, 0) + 1
-        return number, self._laid[number] if self._times[number] <= self._attempts else None
-
-    async def made(self, worker: str) -> None:
-        self._at_work.pop(worker, None)
-
-    async def idle(self) -> bool:
-        """Whether some wait, nothing is there for them, and none is at work."""
-        return bool(self._waiting) and not self._free and not self._at_work
-
-    async def clear(self, number: int) -> None:
-        del self._laid[number]
-
-    async def _offer(self, number: int) -> None:
-        async with self._changed:
-            heapq.heappush(self._free, number)
-            self._changed.notify_all()
-
-
 @contextmanager
 def _unordered(data: Any) -> Iterator[None]:
     """Ray Data's settings for what is declared meanwhile: results as they come, in silence; the caller's are put back.
@@ -396,52 +335,3 @@ def _explained(ray: Any) -> Iterator[None]:
         yield
     except ray.exceptions.RayError as error:
         raise WorkerLostError(f"{_LOST} ({type(error).__name__})") from error
-
-
-class FarShop(Shop):
-    """A shop as a worker sees it: its settings and some of its artifacts, at the versions the stage began with.
-
-    An artifact is read where the home has it, and unpacked from `packed` where the worker does not see the home.
-    """
-
-    def __init__(
-        self, settings: Settings, versions: Mapping[str, str], packed: Mapping[str, ObjectRef[Any]] | None = None
-    ) -> None:
-        super().__init__(settings, ())
-        self._versions = dict(versions)
-        self._packed = dict(packed or {})
-        self._unpacked: dict[str, tempfile.TemporaryDirectory[str]] = {}
-
-    @classmethod
-    def of(cls, shop: Shop, names: Sequence[str], put: Callable[[Any], ObjectRef[Any]] | None) -> FarShop:
-        """The worker's side of `shop`, with the artifacts `names`; `put` sends them along."""
-        packed = {} if put is None else {name: put(_packed(shop.current(name))) for name in names}
-        return cls(shop.settings, {name: shop.version(name) for name in names}, packed)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return FarShop, (self.settings, self._versions, self._packed)
-
-    def current(self, name: str) -> Path:
-        """See `Shop.current`."""
-        if (self.artifacts.root / name / self.version(name)).is_dir() or name not in self._packed:
-            return super().current(name)
-        if name not in self._unpacked:
-            import ray
-
-            self._unpacked[name] = folder = tempfile.TemporaryDirectory(prefix="fashionrec-")
-            for file, content in ray.get(self._packed[name]).items():
-                path = Path(folder.name) / file
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
-        return Path(self._unpacked[name].name)
-
-    def _ledger(self, what: Literal["output", "digest"], stage: str) -> str | None:
-        if what == "output" and stage in self._versions:
-            return self._versions[stage]
-        raise LookupError(f"a worker was not told of {stage}: name it in the work's `models`")
-
-
-def _packed(folder: Path) -> dict[str, bytes]:
-    """The files of a folder, by their path in it."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}

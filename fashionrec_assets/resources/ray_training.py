@@ -59,10 +59,11 @@ def train(
     def loop() -> None:
         limit_threads(threads)
         function: Any = ray.get(sent[0])
+        # A training is the only batch of its kind.
         try:
-            answer = Answer(function(lambda done, total: ray.get(mailbox.advanced.remote(done, total))), None)
+            answer = Answer(0, function(lambda done, total: ray.get(mailbox.advanced.remote(done, total))), None)
         except Exception as error:
-            answer = Answer(None, portable(error))
+            answer = Answer(0, None, portable(error))
         ray.get(mailbox.put.remote(answer))
 
     with tempfile.TemporaryDirectory(prefix="fashionrec-") as folder:

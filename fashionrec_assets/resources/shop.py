@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 
-from fashionrec_assets.resources.compute import Batch, Compute, Made, Work, compute_of
+from fashionrec_assets.resources.compute import Batch, Compute, Made, Work, compute_of, pieces
 from fashionrec_assets.resources.redaction import harmless
 from fashionrec_assets.settings import Settings
 from fashionrec_assets.storage import ledger
@@ -34,7 +34,7 @@ from fashionrec_assets.storage.warehouse import Connection, Warehouse, delete_ke
 _log = logging.getLogger(__name__)
 
 COMMIT_SECONDS = 2.0
-"""Buckets that are done within it are written down in one transaction."""
+"""Pieces of work that are done within it are written down in one transaction."""
 
 
 class Reporter(Protocol):
@@ -135,17 +135,16 @@ class StageRun:
         work: Work[Batch, Made],
         read: Callable[[list[str]], Batch],
         table: Table | None = None,
-        *,
-        portion: int | None = None,
     ) -> list[str]:
-        """Do a plan bucket by bucket: `work` on what `read` gives of its keys, its file, then its rows and its ledger
-        entries. Returns the keys that failed.
+        """Do a plan piece by piece: `work` on what `read` gives of its keys, the files of its buckets, then its rows
+        and its ledger entries. Returns the keys that failed.
 
-        The file always comes first: a kill in between leaves keys that the next run finds stale (or orphaned) and does
-        again, never a ledger entry without its file. A batch is a bucket's keys, at most `portion` of them, and never
-        spans buckets, so that an interrupted run ends with the same bytes as an undisturbed one, and so does one whose
-        batches were computed elsewhere (`Shop.compute`). Opening the warehouse costs more than a small bucket: buckets
-        done within `COMMIT_SECONDS` share a transaction, and an error keeps what was done before it.
+        The files always come first: a kill in between leaves keys that the next run finds stale (or orphaned) and does
+        again, never a ledger entry without its file. A piece is several small buckets or a large one (`pieces`), never
+        a part of one, and is entered in the ledger whole, so that an interrupted run goes on with the same batches and
+        ends with the same bytes as an undisturbed one, and so does one whose batches were computed elsewhere
+        (`Shop.compute`). Opening the warehouse costs more than a small piece: pieces done within `COMMIT_SECONDS` share
+        a transaction, and an error keeps what was done before it.
         """
         if plan.orphaned:
             store.put(store.schema.empty_table(), drop=plan.orphaned)
@@ -166,15 +165,14 @@ class StageRun:
             outputs.clear()
             rows.clear()
 
-        buckets = [keys for _, keys in store.group(list(plan.todo))]
-        portions = [list(ledger.batches(keys, portion or len(keys))) for keys in buckets]
+        planned = list(pieces((keys for _, keys in store.group(list(plan.todo))), work.at_once))
         failed: list[str] = []
         committed = time.monotonic()
-        tasks = [keys for bucket in portions for keys in bucket]
-        with closing(self.shop.compute.map(work, tasks, read)) as computed:
+        with closing(self.shop.compute.map(work, [keys for piece in planned for keys in piece], read)) as computed:
             try:
-                for keys, bucket in zip(buckets, portions, strict=True):
-                    made = Made.joined(list(islice(computed, len(bucket))))
+                for piece in planned:
+                    made = Made.joined(list(islice(computed, len(piece))))
+                    keys = [key for batch in piece for key in batch]
                     failed_here = [key for key in keys if key not in made.outputs]
                     store.put(made.rows, drop=failed_here)
                     outputs.update(made.outputs)

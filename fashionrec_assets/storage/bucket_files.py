@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fashionrec_assets.storage.files import write_text
+from fashionrec_assets.storage.parquet import parquet_bytes
 
 HASHES = "hashes.json"
 _NAME = re.compile(r"(\d{4,})(?:\.(\d{6,}))?\.parquet")
@@ -69,12 +70,17 @@ class Part:
     folded: int
 
 
-def read_part(path: Path, schema: pa.Schema) -> Part:
-    """The columns of `schema` in one file, every page compared with its checksum. Raises what pyarrow does."""
+def read_part(path: Path, schema: pa.Schema | None = None) -> Part:
+    """One file, every page compared with its checksum: the columns of `schema`, or all. Raises what pyarrow does.
+
+    It is opened once, and so is not put together from what was there before and after another process replaced it.
+    """
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
         said = file.metadata.metadata or {}
-        table = file.read(columns=schema.names)
-    return Part(table.select(schema.names).cast(schema), json.loads(said.get(_DROPPED, b"[]")), _folded(said))
+        table = file.read(columns=None if schema is None else schema.names)
+    if schema is not None:
+        table = table.select(schema.names).cast(schema)
+    return Part(table, json.loads(said.get(_DROPPED, b"[]")), _folded(said))
 
 
 def size_of(path: Path) -> tuple[int, int]:
@@ -107,20 +113,13 @@ def _keys(part: Part) -> list[pa.Array]:
 
 def base_bytes(rows: pa.Table, folded: int) -> memoryview:
     """A base: `rows`, in which the segments up to `folded` are taken in."""
-    return parquet(rows.replace_schema_metadata({_FOLDED: str(folded)} if folded else None))
+    return parquet_bytes(rows.replace_schema_metadata({_FOLDED: str(folded)} if folded else None))
 
 
 def segment_bytes(rows: pa.Table, dropped: Iterable[str]) -> memoryview:
     """A segment."""
     gone = json.dumps(sorted(dropped), ensure_ascii=False)
-    return parquet(rows.replace_schema_metadata({_DROPPED: gone.encode("utf-8")}))
-
-
-def parquet(table: pa.Table) -> memoryview:
-    """`table` as the bytes of a Parquet file, every page with its checksum."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
-    return memoryview(sink.getvalue())
+    return parquet_bytes(rows.replace_schema_metadata({_DROPPED: gone.encode("utf-8")}))
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 Belongs here: spreading rows over buckets, writing what changed, atomically, and finding out that a file is damaged.
 Does not belong here: which rows are new or stale (`ledger.py`), what a row means (the rooms), what a file looks like
-(`bucket_files.py`).
+(`bucket_files.py`), vectors as rows (`vectors.py`).
 
 A few changed rows of a large bucket are written as a segment beside its base, and readers put the two together; once
 segments are many, or hold much of the bucket, the next write takes them into the base. A small bucket is its base.
@@ -24,11 +24,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from fashionrec_assets.storage import bucket_files as files
 from fashionrec_assets.storage.bucket_files import Notes, Part
@@ -56,22 +53,6 @@ class StoreDamagedError(RuntimeError):
 def bucket_of(key: str, buckets: int) -> int:
     """The bucket of `key`: stable over runs, machines and Python versions."""
     return int.from_bytes(hashlib.blake2b(key.encode("utf-8"), digest_size=8).digest(), "big") % buckets
-
-
-def write_atomically(path: Path, table: pa.Table) -> None:
-    """Write Parquet under a temporary name, flush it to disk, rename it: readers see the old file or the new one."""
-    write_bytes(path, files.parquet(table), durable=True)
-
-
-def version_in(path: Path) -> str | None:
-    """The `version` that a Parquet file says it is; None if the file is not there, or not with its end."""
-    try:
-        return (pq.read_metadata(path).metadata or {}).get(b"version", b"").decode()
-    except FileNotFoundError:
-        return None
-    except (pa.ArrowException, OSError) as error:
-        _log.error("%s is damaged and is written again: %s", path, error)
-        return None
 
 
 @dataclass
@@ -241,14 +222,16 @@ class BucketStore:
         return pa.concat_tables(parts).sort_by("item_id")
 
     def take(self, keys: Sequence[str]) -> pa.Table:
-        """The rows of `keys` that exist, sorted by key, reading only the buckets they lie in.
+        """The rows of `keys` that exist, sorted by key, reading only the buckets they lie in, and of those only what
+        was written lately if it is all there.
 
         Raises StoreDamagedError.
         """
         parts = [self.schema.empty_table()]
+        notes, there = Notes.of(self.root), files.files_in(self.root)
         for bucket, wanted in self.group(keys):
-            rows = self.read(bucket)
-            parts.append(rows.filter(pc.is_in(rows.column("item_id"), pa.array(wanted, pa.string()))))  # pyright: ignore[reportAttributeAccessIssue]
+            lately = _of(self._segments(there.get(bucket, []), notes.last_of(bucket)), wanted)
+            parts.append(lately if len(lately) == len(wanted) else _of(self.read(bucket), wanted))
         return pa.concat_tables(parts).sort_by("item_id")
 
     def any_row(self) -> pa.Table:
@@ -310,6 +293,18 @@ class BucketStore:
         self._set_aside(bucket, wrong or "its files are not there")
         raise self._lost(self.path(bucket), wrong)
 
+    def _segments(self, paths: Sequence[Path], last: int) -> pa.Table:
+        """The rows in the segments of a bucket of the files `paths`; none if its base is to be read with them."""
+        try:
+            folded = files.size_of(paths[0])[1] if len(paths) > 1 else 0
+            later = [path for path in paths[1:] if files.number_of(path) > folded]
+            if not later or _incomplete([files.number_of(path) for path in paths], folded, last):
+                return self.schema.empty_table()
+            return files.merged([files.read_part(path, self.schema) for path in later])
+        except (pa.ArrowException, OSError, ValueError):
+            # What is wrong with them is told, and dealt with, by whoever reads the whole bucket.
+            return self.schema.empty_table()
+
     def _part(self, path: Path, schema: pa.Schema) -> Part:
         """What one file says. Raises StoreDamagedError if it is damaged, and sets its bucket aside."""
         try:
@@ -337,8 +332,7 @@ class BucketStore:
             if files.is_other(path):
                 self._set_aside(bucket, f"{path.name} is not what was written")
                 return False
-            pq.read_table(path, page_checksum_verification=True)
-            files.size_of(path)
+            files.read_part(path)
         except FileNotFoundError:
             return True
         except (pa.ArrowException, OSError, ValueError) as error:
@@ -357,6 +351,11 @@ class BucketStore:
                 path.replace(files.aside(path))
 
 
+def _of(rows: pa.Table, keys: Sequence[str]) -> pa.Table:
+    """Those of `rows` whose key is one of `keys`."""
+    return rows.filter(pc.is_in(rows.column("item_id"), pa.array(keys, pa.string())))  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def _incomplete(numbers: Sequence[int], folded: int, last: int) -> str:
     """What is missing of a bucket whose files have these numbers, sorted, the base 0; empty if nothing is."""
     if numbers[0]:
@@ -364,30 +363,3 @@ def _incomplete(numbers: Sequence[int], folded: int, last: int) -> str:
     there = [number for number in numbers if number > folded]
     missing = sorted({*range(folded + 1, max([last, *there], default=0) + 1)} - {*there})
     return f"segment {missing[0]} is gone" if missing else ""
-
-
-VECTOR_COLUMNS = pa.schema([pa.field("vector", pa.list_(pa.float32()), nullable=False)])
-"""The columns of a store of vectors. Their length is not part of the schema: a new encoder may have another."""
-
-
-def vector_rows(keys: Sequence[str], vectors: NDArray[np.float32]) -> pa.Table:
-    """Rows for a vector store from (n,) keys and (n, dim) vectors."""
-    flat = pa.array(np.ascontiguousarray(vectors, dtype=np.float32).reshape(-1))
-    offsets = pa.array(np.arange(len(keys) + 1, dtype=np.int32) * vectors.shape[1])
-    return pa.table({"item_id": pa.array(list(keys), pa.string()), "vector": pa.ListArray.from_arrays(offsets, flat)})
-
-
-def vectors_of(table: pa.Table) -> tuple[list[str], NDArray[np.float32]]:
-    """(keys, (n, dim) float32) from the rows of a vector store; dim is 1 if there are no rows.
-
-    Raises ValueError if the vectors are not all of one length.
-    """
-    column = table.column("vector").combine_chunks()
-    keys = table.column("item_id").to_pylist()
-    if not keys:
-        return [], np.zeros((0, 1), dtype=np.float32)
-    lengths = pc.unique(pc.list_value_length(column)).to_pylist()  # pyright: ignore[reportAttributeAccessIssue]
-    if len(lengths) != 1:
-        raise ValueError(f"vectors of different lengths ({lengths}) in one store: materialize its asset again")
-    flat = column.flatten().to_numpy(zero_copy_only=False)
-    return keys, np.ascontiguousarray(flat, dtype=np.float32).reshape(len(keys), -1)

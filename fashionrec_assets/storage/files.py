@@ -1,7 +1,7 @@
 """Files, written whole or not at all, how one is told from another, and errors of the disk in words that say what to
 do.
 
-Belongs here: that. Does not belong here: Parquet (`buckets.py`) and folders of files (`artifacts.py`).
+Belongs here: that. Does not belong here: Parquet (`parquet.py`) and folders of files (`artifacts.py`).
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ reading data (DDL, merge statements, the Markdown reference). Does not belong he
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -77,17 +76,6 @@ class Table:
             lines.append(f"PRIMARY KEY ({', '.join(map(quote, self.key))})")
         return f"CREATE TABLE IF NOT EXISTS {quote(self.name)} (\n  " + ",\n  ".join(lines) + "\n)"
 
-    def reference(self) -> str:
-        """This table as a Markdown section."""
-        where = "Parquet artifact" if self.parquet else "DuckDB table"
-        head = [f"### `{self.name}`", "", f"{self.meaning} ({where}; key: {', '.join(self.key) or 'none'})", ""]
-        rows = ["| column | type | meaning |", "| --- | --- | --- |"]
-        for column in self.columns:
-            optional = ", may be null" if column.nullable else ""
-            values = f"; one of {', '.join(column.values)}" if column.values else ""
-            rows.append(f"| `{column.name}` | {column.type}{optional} | {column.meaning}{values} |")
-        return "\n".join(head + rows) + "\n"
-
 
 def contract_rules(table: Table, relation: str) -> dict[str, str]:
     """For each rule of a table's declaration, SQL that counts the rows of `relation` that break it."""
@@ -117,8 +105,3 @@ def contract_rules(table: Table, relation: str) -> dict[str, str]:
             f"base.{quote(foreign.column)})"
         )
     return rules
-
-
-def markdown_reference(tables: Iterable[Table]) -> str:
-    """The table reference of the documentation."""
-    return "\n".join(table.reference() for table in tables)

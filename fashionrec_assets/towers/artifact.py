@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionrec_assets.catalog.event_log import EventLog
-from fashionrec_assets.catalog.reading import ALWAYS
+from fashionrec_assets.catalog.ranking_task import ALWAYS
 from fashionrec_assets.settings import SCHEDULING, TwoTowerSettings
 from fashionrec_assets.towers.encoding import encode_users
 from fashionrec_assets.towers.features import ItemFeatures, UserProfiles, age_codes, lookup, price_codes
@@ -174,24 +174,6 @@ class TwoTower:
             return {
                 name: torch.sigmoid(self.module.heads.logits(name, users, items)).cpu().numpy() for name in self.tasks
             }
-
-    def behaviour_probabilities(
-        self, user_vectors: NDArray[np.float32], item_vectors: NDArray[np.float32]
-    ) -> dict[str, NDArray[np.float32]]:
-        """Of every user (m, dim) and item (n, dim): behaviour -> float32 (m, n), in ESMM's product (Ma et al. 2018).
-
-        "engaged": the probability that the next new item the user turns to is this one, among the items given (rows
-        sum to 1); the others are that times `conversion`. Memory grows with m x n: give blocks of users.
-        """
-        logits = user_vectors @ item_vectors.T / self.settings.temperature
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        engaged = (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32)
-        found = {"engaged": engaged, **{name: np.empty_like(engaged) for name in self.tasks}}
-        for row in range(len(user_vectors) if self.tasks else 0):
-            pairs = self.conversion(np.repeat(user_vectors[row : row + 1], len(item_vectors), axis=0), item_vectors)
-            for name, given in pairs.items():
-                found[name][row] = engaged[row] * given
-        return found
 
     def tensors(self, features: ItemFeatures) -> ItemTensors:
         """`features` in this model's codes, on its device.

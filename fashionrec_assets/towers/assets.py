@@ -22,8 +22,8 @@ from fashionrec_assets.resources.glue import ShopParam, asset_spec, materialized
 from fashionrec_assets.resources.shop import Shop, StageRun
 from fashionrec_assets.settings import digest
 from fashionrec_assets.storage import ledger
-from fashionrec_assets.storage.buckets import VECTOR_COLUMNS
 from fashionrec_assets.storage.ledger import ModelPlan, Stage
+from fashionrec_assets.storage.vectors import VECTOR_COLUMNS
 from fashionrec_assets.towers.reading import (
     CATEGORIES,
     EVALUATION,
@@ -59,7 +59,7 @@ CURVE = "curve.json"
 VECTORS = Stage(
     "item_vectors",
     "item",
-    version="2",
+    version="3",
     rows="SELECT * FROM items",
     reads=(*CATEGORIES, "price", "launched_at"),
     upstream=("text_embeddings", "image_embeddings"),

@@ -7,7 +7,7 @@ import numpy as np
 
 from fashionrec_assets.embeddings.reading import stored_vectors
 from fashionrec_assets.resources.glue import ShopParam, error, ledger_matches_files
-from fashionrec_assets.storage.buckets import VECTOR_COLUMNS
+from fashionrec_assets.storage.vectors import VECTOR_COLUMNS
 from fashionrec_assets.towers.assets import VECTORS
 from fashionrec_assets.towers.reading import VECTOR_STORE
 

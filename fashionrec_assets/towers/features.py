@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from fashionrec_assets.catalog.reading import ALWAYS
+from fashionrec_assets.catalog.ranking_task import ALWAYS
 
 AGE_EDGES: tuple[float, ...] = (1, 2, 3, 5, 7, 14, 30, 60, 120, 240, 480)
 """Days on the shelf; the code of an age is 1 + its bucket."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 import numpy as np
 
 from fashionrec_assets.catalog.event_log import EventLog
-from fashionrec_assets.catalog.reading import ALWAYS, users_file
+from fashionrec_assets.catalog.ranking_task import ALWAYS
+from fashionrec_assets.catalog.reading import users_file
 from fashionrec_assets.catalog.sources import open_source
 from fashionrec_assets.embeddings.reading import AVATAR_STORE, IMAGE_STORE, TEXT_STORE, vectors
 from fashionrec_assets.resources.shop import Shop
-from fashionrec_assets.storage.buckets import VECTOR_COLUMNS
 from fashionrec_assets.storage.tables import rows_digest
+from fashionrec_assets.storage.vectors import VECTOR_COLUMNS
 from fashionrec_assets.storage.warehouse import scratch
 from fashionrec_assets.towers.features import ItemFeatures, Modality, UserProfiles
 from fashionrec_assets.towers.feedback import Feedback

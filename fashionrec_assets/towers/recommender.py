@@ -20,8 +20,8 @@ class TwoTowerRecommender:
     """Inner products of user and item vectors, with exactly the vectors that an index would be given.
 
     `log` is the history that is known when recommending (any user, in any cut of the log); `features` must cover its
-    items, and `profiles`, where there are any, its users; later events than `as_of` (UTC seconds) are refused, as in
-    `TwoTower.user_vectors`.
+    items, or be the vectors float32 (n_items, dim) that the model gave them; `profiles`, where there are any, must
+    cover its users; later events than `as_of` (UTC seconds) are refused, as in `TwoTower.user_vectors`.
     """
 
     name: str = "two_tower"
@@ -30,13 +30,17 @@ class TwoTowerRecommender:
         self,
         model: TwoTower,
         log: EventLog,
-        features: ItemFeatures,
+        features: ItemFeatures | NDArray[np.float32],
         *,
         as_of: int | None = None,
         profiles: UserProfiles | None = None,
     ) -> None:
         self.model, self.log, self.as_of, self.profiles = model, log, as_of, profiles
-        self.item_vectors = model.item_vectors(features.take(features.rows(log.item_ids)))
+        self.item_vectors = (
+            features
+            if isinstance(features, np.ndarray)
+            else model.item_vectors(features.take(features.rows(log.item_ids)))
+        )
 
     def of_people(self, log: EventLog, profiles: UserProfiles | None) -> TwoTowerRecommender:
         """The same model and item vectors for the users of another log, with the same items."""

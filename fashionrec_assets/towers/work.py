@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable
 
 from fashionrec_assets.resources.compute import Made, Work
-from fashionrec_assets.storage.buckets import vector_rows
+from fashionrec_assets.storage.vectors import vector_rows
 from fashionrec_assets.towers.features import ItemFeatures
 from fashionrec_assets.towers.reading import SERVED
 
@@ -19,6 +19,7 @@ class ItemVectors(Work[ItemFeatures, Made]):
     """Vectors of items by the item tower of the served model."""
 
     models = ("two_tower_model",)
+    at_once = 4_096
 
     @property
     def on_gpu(self) -> bool:

@@ -37,7 +37,8 @@ from fashionrec_assets.embeddings.words import WordWeights
 from fashionrec_assets.embeddings.work import Texts, TextVectors, vectors_made
 from fashionrec_assets.resources.models import best_device
 from fashionrec_assets.settings import ClipSettings, Settings
-from fashionrec_assets.storage.buckets import VECTOR_COLUMNS, BucketStore
+from fashionrec_assets.storage.buckets import BucketStore
+from fashionrec_assets.storage.vectors import VECTOR_COLUMNS
 from fashionrec_assets.storage.warehouse import insert_rows
 from fashionrec_assets_tests.benchmarks.comparisons import Comparison, command, in_turns
 

@@ -26,9 +26,9 @@ from fashionrec_assets.catalog.tables import ITEMS
 from fashionrec_assets.resources.compute import Made, Work
 from fashionrec_assets.resources.shop import Shop
 from fashionrec_assets.settings import Settings
-from fashionrec_assets.storage.buckets import VECTOR_COLUMNS, vector_rows
 from fashionrec_assets.storage.ledger import LEDGER, Stage
 from fashionrec_assets.storage.tables import Column, literal
+from fashionrec_assets.storage.vectors import VECTOR_COLUMNS, vector_rows
 from fashionrec_assets.storage.warehouse import scratch, upsert_selected
 from fashionrec_assets_tests.benchmarks.comparisons import Growth, command_line, in_a_process, peak_mib, tell
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fashionrec_assets.catalog.event_log import EventLog
-from fashionrec_assets.catalog.reading import ALWAYS
+from fashionrec_assets.catalog.ranking_task import ALWAYS
 from fashionrec_assets.index.building import build
 from fashionrec_assets.ranking.features import COUNTS, NAMES
 from fashionrec_assets.ranking.knowledge import DAY, Knowledge, Tower
@@ -31,7 +31,7 @@ from fashionrec_assets.ranking.late_fusion import LateFusionRecommender
 from fashionrec_assets.ranking.ranker import Ranker, network_of
 from fashionrec_assets.recommendations.cosines import rounded_units
 from fashionrec_assets.recommendations.explanations.homepage_facts import SHARED, Catalog, HomepageFacts
-from fashionrec_assets.recommendations.homepage import pages
+from fashionrec_assets.recommendations.homepage import homepage
 from fashionrec_assets.recommendations.popular import popular_items, trend_of
 from fashionrec_assets.recommendations.shelves import SHELVES, ShelfItems, new_items
 from fashionrec_assets.settings import Settings
@@ -40,7 +40,7 @@ from fashionrec_assets.towers.recommender import TwoTowerRecommender
 from fashionrec_assets_tests.benchmarks.comparisons import Growth, command_line, in_a_process, peak_mib, tell
 
 NAME = "fashionrec_assets_tests.benchmarks.page_sizes"
-SIZES, USERS = (10_000, 100_000, 300_000), 500
+SIZES, USERS = (10_000, 100_000, 1_000_000), 500
 QUICK_SIZES, QUICK_USERS = (1_000, 2_000), 20
 EVENTS_A_USER, DAYS, START = 10, 7, 19_900 * DAY
 WIDTH, TERMS, TERMS_AN_ITEM = 64, 20_000, 8
@@ -107,12 +107,13 @@ def one_size(items: int, users: int, seed: int = 5) -> dict[str, Any]:
     known, features = shop_of(items, settings, seed)
     ranker = ranker_of(settings, seed)
     fusion = LateFusionRecommender(ranker, known, settings.ranking)
-    shelf_items, facts = shelves_of(known, settings), facts_of(known, features, ranker, settings)
+    shelf_items = shelves_of(known, settings)
+    facts = HomepageFacts(known, ranker, catalog_of(known, features, settings), settings)
     popular = popular_items(known.log, settings.recommendations, shelf_items.shown[SHELVES.index("popular")])
     chosen = np.sort(np.random.default_rng(seed).choice(known.log.n_users, users, replace=False))
-    fitted, rows = peak_mib(), 0
+    fitted = peak_mib()
     began = time.perf_counter()
-    made = pages(
+    table = homepage(
         known.log,
         fusion.ranked,
         shelf_items,
@@ -121,9 +122,7 @@ def one_size(items: int, users: int, seed: int = 5) -> dict[str, Any]:
         lambda block, shown: facts.of(block, shown.pair),
         only=chosen,
     )
-    for _, table in made:
-        rows += len(table)
-    return {"seconds": time.perf_counter() - began, "rows": rows, "fitted_mib": fitted}
+    return {"seconds": time.perf_counter() - began, "rows": len(table), "fitted_mib": fitted}
 
 
 def shop_of(items: int, settings: Settings, seed: int) -> tuple[Knowledge, ItemFeatures]:
@@ -182,10 +181,10 @@ def shop_of(items: int, settings: Settings, seed: int) -> tuple[Knowledge, ItemF
 def terms_of(style: NDArray[np.int64], rng: np.random.Generator) -> sparse.csr_array:
     """Terms of every item as `text_features` gives them: words by Zipf's law, half of them those of the style."""
     n = len(style)
-    words = (TERMS ** rng.random((n, TERMS_AN_ITEM))).astype(np.int64) - 1
+    words = (TERMS ** rng.random((n, TERMS_AN_ITEM))).astype(np.int32) - 1
     half = TERMS_AN_ITEM // 2
     words[:, :half] = (words[:, :half] // 7 * 7 + style[:, None] * 131) % TERMS
-    rows = np.repeat(np.arange(n), TERMS_AN_ITEM)
+    rows = np.repeat(np.arange(n, dtype=np.int32), TERMS_AN_ITEM)
     # What stands in every other text says little: inverse document frequency.
     often = np.bincount(words.ravel(), minlength=TERMS)
     weights = (1 + np.log((1 + n) / (1 + often)))[words.ravel()].astype(np.float32)
@@ -222,10 +221,10 @@ def shelves_of(known: Knowledge, settings: Settings) -> ShelfItems:
     )
 
 
-def facts_of(known: Knowledge, features: ItemFeatures, ranker: Ranker, settings: Settings) -> HomepageFacts:
+def catalog_of(known: Knowledge, features: ItemFeatures, settings: Settings) -> Catalog:
     n, columns = known.log.n_items, {name: features.categories[name].tolist() for name in SHARED}
     price = np.exp(known.price.astype(np.float64)).tolist()
-    catalog = Catalog.of(
+    return Catalog.of(
         known.log,
         [f"item {row}" for row in range(n)],
         columns,
@@ -234,7 +233,6 @@ def facts_of(known: Knowledge, features: ItemFeatures, ranker: Ranker, settings:
         people=trend_of(known.log, settings.recommendations),
         days=settings.recommendations.popular_days,
     )
-    return HomepageFacts(known, ranker, catalog, settings)
 
 
 if __name__ == "__main__":

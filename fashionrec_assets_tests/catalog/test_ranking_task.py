@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fashionrec_assets.catalog.event_log import Cuts
-from fashionrec_assets.catalog.ranking_task import ALWAYS_ON_SALE, ranking_task, ranking_tasks
+from fashionrec_assets.catalog.ranking_task import ALWAYS, ranking_task, ranking_tasks
 from fashionrec_assets_tests.evaluation.shop import CUTS, DAY, log_of, random_shop, random_tasks
 
 
@@ -75,7 +75,7 @@ def test_the_pool_is_what_is_launched_before_the_windows_end():
     validation, test = ranking_tasks(log, CUTS, launched_at=launched)
     assert np.flatnonzero(~validation.pool).tolist() == list(range(30, 40))
     assert np.flatnonzero(~test.pool).tolist() == [39]
-    unknown = np.full(log.n_items, ALWAYS_ON_SALE, dtype=np.int64)
+    unknown = np.full(log.n_items, ALWAYS, dtype=np.int64)
     assert ranking_tasks(log, CUTS, launched_at=unknown)[0].pool.all()
 
 

@@ -322,6 +322,30 @@ class TestLog:
         assert found[19] == (None, "contains a NUL byte", f"u\\x00,i1,9,pv,{T0}", False)
         assert found[2] == (None, "duplicate", "u1 pv i1 2024-03-04 00:00:00", False)
 
+    def test_an_unknown_item_is_told_each_time_and_beside_the_same_users_good_events(self, shop: RawShop) -> None:
+        shop.write_catalog(["i1"])
+        events = ["gone,9,pv", "i1,9,pv", "gone,9,pv", "i1,9,pv", "i1,9,buy", "lost,9,pv"]
+        shop.write("UserBehavior.csv", "".join(f"u1,{event},{T0}\n" for event in events) + f"u2,i1,9,pv,{T0}\n")
+        reading = shop.interactions()
+        unknown = ("item_id", "unknown item")
+        assert rejects(reading) == {
+            1: (*unknown, "gone", False),
+            3: (*unknown, "gone", False),
+            4: (None, "duplicate", "u1 pv i1 2024-03-04 00:00:00", False),
+            6: (*unknown, "lost", False),
+        }
+        assert [row[:3] for row in rows(reading.table)] == [("u1", "i1", "pv"), ("u1", "i1", "buy"), ("u2", "i1", "pv")]
+
+    def test_a_line_of_tabs_between_tabs_is_no_record(self, shop: RawShop) -> None:
+        shop.write_catalog(["i1"])
+        lines = [f"u1\ti1\t9\tpv\t{T0}", "\t\t\t\t", f"\ti1\t9\tpv\t{T0}", f'""\ti1\t9\tpv\t{T0}']
+        shop.write("UserBehavior.csv", "\n".join(lines))
+        reading = shop.interactions()
+        assert reading.conservation == Conservation("UserBehavior.csv", 3, 1, 2)
+        assert {line: rest[:2] for line, rest in rejects(reading).items()} == dict.fromkeys(
+            (3, 4), ("user_id", "empty")
+        )
+
     @pytest.mark.parametrize("name", ["UserBehavior.csv", "UserBehavior.csv.gz"])
     def test_undecodable_bytes_stray_line_ends_and_endless_lines_are_survived(self, shop: RawShop, name: str) -> None:
         shop.write_catalog(["i1"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fashionrec_assets.descriptions.claims import Attribute, Description, ItemText, unsupported_claims
-from fashionrec_assets.descriptions.deterministic import DeterministicProvider, describe, needs_photo
+from fashionrec_assets.descriptions.deterministic import DeterministicProvider, describe
 from fashionrec_assets.descriptions.providers import make_provider
 from fashionrec_assets.settings import DescriptionSettings
 
@@ -90,9 +90,7 @@ def test_the_title_is_kept_where_the_photo_agrees_in_another_light() -> None:
 def test_a_colour_field_means_the_photo_is_never_looked_at() -> None:
     with_photo = ItemText("1", "dress", colour="red", measured_colours=(("blue", 1.0),))
     without = ItemText("1", "dress", colour="red")
-    assert not needs_photo(with_photo)
     assert describe(with_photo) == describe(without)
-    assert needs_photo(ItemText("1", "dress", colour="<b> </b>"))
 
 
 def test_contradictory_title_words_are_dropped_and_flagged() -> None:

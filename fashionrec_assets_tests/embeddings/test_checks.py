@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from fashionrec_assets.embeddings.checks import by_file
-from fashionrec_assets.storage.buckets import VECTOR_COLUMNS, BucketStore, vector_rows
+from fashionrec_assets.storage.buckets import BucketStore
+from fashionrec_assets.storage.vectors import VECTOR_COLUMNS, vector_rows
 
 KEYS = [f"i{number}" for number in range(20)]
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from fashionrec_assets.divergence import TrainingDivergedError
-from fashionrec_assets.embeddings import clip_training, compact_clip
+from fashionrec_assets.embeddings import clip_training, compact_clip, trainees
 from fashionrec_assets.embeddings.checkpoints import Checkpoint
 from fashionrec_assets.embeddings.clip import ClipEncoder
 from fashionrec_assets.embeddings.clip_data import Pairs
@@ -170,6 +171,44 @@ def test_a_warm_start_takes_fewer_epochs_and_forgets_nothing(
     assert report.curve[0].loss < 0.8 * trained[1].curve[0].loss, "it did not start from the weights it was given"
 
 
+def test_training_in_bfloat16_learns_and_repeats_itself(tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"training_precision": "bfloat16", "epochs": 2})
+    reports = []
+    for name in ("first", "again"):
+        (tmp_path / name).mkdir()
+        reports.append(trained_in(tmp_path / name, world(), settings))
+    assert reports[0].curve[-1].loss < reports[0].curve[0].loss
+    first, again = (load_file(tmp_path / name / compact_clip.WEIGHTS) for name in ("first", "again"))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert all(value.dtype != torch.bfloat16 for value in first.values()), "the weights themselves were rounded"
+
+
+@pytest.mark.parametrize(("asked", "told", "taken"), [("auto", True, "bfloat16"), ("auto", False, "float32")])
+def test_training_is_in_the_precision_that_the_device_multiplies(
+    monkeypatch: pytest.MonkeyPatch, asked: str, told: bool, taken: str
+) -> None:
+    monkeypatch.setattr(trainees, "multiplies_bfloat16", lambda device: told)
+    settings = SETTINGS.model_copy(update={"training_precision": asked})
+    assert trainees.training_precision(settings, torch.device("cpu")) == taken
+    exact = SETTINGS.model_copy(update={"training_precision": "float32"})
+    assert trainees.training_precision(exact, torch.device("cpu")) == "float32"
+
+
+@pytest.mark.parametrize(("shape", "stride"), [((6, 4), 2), ((3, 2), 1), ((5, 3), 2), ((1, 1), 1)])
+def test_a_product_of_matrices_is_the_convolution_of_a_small_map(shape: tuple[int, int], stride: int) -> None:
+    torch.manual_seed(1)
+    plain = torch.nn.Conv2d(16, 8, 3, stride, 1, bias=False).bfloat16()
+    small = compact_clip.SmallMapConv.like(plain)
+    assert small.weight is plain.weight
+    pixels = torch.randn(5, 16, *shape).bfloat16().requires_grad_()
+    wanted, found = plain(pixels), small(pixels)
+    assert found.shape == wanted.shape
+    torch.testing.assert_close(found, wanted, atol=2e-2, rtol=2e-2)
+    back = torch.randn_like(wanted)
+    for a, b in zip(*(torch.autograd.grad(out, (pixels, plain.weight), back) for out in (wanted, found)), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-1, rtol=5e-2)
+
+
 def test_the_sigmoid_loss_learns_too(tmp_path: Path) -> None:
     report = trained_in(tmp_path, world(), SETTINGS.model_copy(update={"loss": "sigmoid"}))
     assert report.curve[-1].loss < 0.8 * report.curve[0].loss
@@ -258,3 +297,16 @@ def test_a_catalog_too_small_to_learn_from_says_so(tmp_path: Path) -> None:
     report = trained_in(tmp_path, Pairs(images, texts, list("abcd"), [""] * 4), quick)
     assert report.validation == 0
     assert report.best.mrr is None
+
+
+@pytest.mark.parametrize("pays", [True, False])
+def test_the_image_tower_is_compiled_where_that_pays_for_all_steps(monkeypatch: pytest.MonkeyPatch, pays: bool) -> None:
+    asked: list[tuple[str, int]] = []
+    compiled: list[torch.nn.Module] = []
+    monkeypatch.setattr(clip_training, "compiling_pays", lambda *what: asked.append(what) or pays)
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.append(module))
+    pairs = world(64)
+    trainee = compact_trainee(pairs.texts, np.ones(64, bool), ColourWords(), SETTINGS, seed=5, fingerprint="abc")
+    clip_training._Run(trainee, pairs, np.full(64, "train"), SETTINGS.model_copy(update={"batch_size": 4}), 3)
+    assert asked == [("cpu", 16 * 3)]
+    assert compiled == [trainee.model.visual] * pays

@@ -12,8 +12,9 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from fashionrec_assets.crops.grounding import encode_jpeg
+from fashionrec_assets.embeddings import decoding
 from fashionrec_assets.embeddings.clip import ClipEncoder, load_open_clip
-from fashionrec_assets.embeddings.decoding import AHEAD, prepared
+from fashionrec_assets.embeddings.decoding import AHEAD, ahead_of, prepared
 from fashionrec_assets.embeddings.images import Preparation
 from fashionrec_assets_tests.embeddings.tiny import clip_model
 
@@ -46,6 +47,18 @@ def test_only_a_few_batches_are_made_ahead_of_the_model() -> None:
     assert any(name.startswith("pictures") for name in before)
     assert not any(thread.name.startswith("pictures") for thread in threading.enumerate()), "threads outlive the reader"
     assert len(made) <= 2 * (AHEAD + 1)
+
+
+def test_nothing_is_prepared_beside_a_model_that_has_every_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    batches = prepared(crops(6), lambda image: made.append(image.height), 2, ahead=0)
+    for number in range(3):
+        next(batches)
+        assert sorted(made) == [20 + picture for picture in range(2 * (number + 1))]
+    for cores, cpu, ahead in ((2, "cpu", 0), (4, "cpu", AHEAD), (2, "cuda", AHEAD)):
+        monkeypatch.setattr(decoding.os, "cpu_count", lambda cores=cores: cores)
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+        assert ahead_of(torch.device(cpu)) == ahead
 
 
 def test_bytes_that_are_no_jpeg_are_an_error_of_their_own_batch(encoder: ClipEncoder) -> None:

@@ -53,6 +53,25 @@ def test_a_local_sentence_model_encodes_unit_vectors_in_order(sentence_folder: P
     assert encoder.encode([]).shape == (0, encoder.dim)
 
 
+def test_texts_of_as_many_tokens_share_a_batch(sentence_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = SentenceEncoder(str(sentence_folder), batch_size=2)
+    _, tokenizer = encoder.transformer
+    texts = ["red " * 4, "a-b-c-d-e", "dress" * 8, "red dress"]
+    counts = {
+        text: len(tokenizer(text, truncation=True, max_length=encoder.most_tokens)["input_ids"]) for text in texts
+    }
+    by_tokens = sorted(counts.values(), reverse=True)
+    assert [counts[text] for text in sorted(texts, key=len, reverse=True)] != by_tokens, "characters tell as much"
+    batches: list[list[str]] = []
+    inner = encoder._model.encode
+    monkeypatch.setattr(encoder._model, "encode", lambda some, **more: batches.append(some) or inner(some, **more))
+    vectors = encoder.encode(texts)
+    assert [len(batch) for batch in batches] == [2, 2]
+    assert [counts[text] for batch in batches for text in batch] == by_tokens
+    alone = SentenceEncoder(str(sentence_folder), batch_size=1).encode(texts)
+    assert np.abs(vectors - alone).max() < 1e-5
+
+
 def test_a_text_is_encoded_once_and_stored_vectors_are_taken(
     sentence_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from fashionrec_assets.definitions import open_shop
 from fashionrec_assets.embeddings.reading import IMAGE_STORE, vectors
 from fashionrec_assets.settings import Settings
-from fashionrec_assets.storage.buckets import VECTOR_COLUMNS, vector_rows
+from fashionrec_assets.storage.vectors import VECTOR_COLUMNS, vector_rows
 
 
 def test_items_without_a_vector_have_the_width_of_the_others(tmp_path: Path) -> None:

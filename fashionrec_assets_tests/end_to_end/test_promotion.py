@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from fashionrec_assets.promotion.decision import promote, rollback
-from fashionrec_assets.ranking import ranker
-from fashionrec_assets.ranking.ranker import Lists, Ranker
+from fashionrec_assets.ranking import training
+from fashionrec_assets.ranking.lists import Lists
+from fashionrec_assets.ranking.ranker import Ranker
 from fashionrec_assets.recommendations.serving import homepage_of
 from fashionrec_assets.resources.runs import RunResult
 from fashionrec_assets.storage.releases import Releases
@@ -35,7 +36,7 @@ def pages(home: Path) -> dict[str, bytes]:
 
 def shuffle_labels(patch: pytest.MonkeyPatch) -> None:
     """What each shopper took, as the ranker learns it, is dealt out anew among what they did not take."""
-    train = ranker.train_ranker
+    train = training.train_ranker
 
     def shuffled(lists: Lists, *rest: Any, **more: Any) -> Ranker:
         rng, taken = np.random.default_rng(5), np.zeros_like(lists.taken)
@@ -45,7 +46,7 @@ def shuffle_labels(patch: pytest.MonkeyPatch) -> None:
             taken[rng.choice(others, min(len(others), int(lists.taken[mine].sum())), replace=False)] = True
         return train(replace(lists, taken=taken, bits=taken.astype(np.uint8)), *rest, **more)
 
-    patch.setattr(ranker, "train_ranker", shuffled)
+    patch.setattr(training, "train_ranker", shuffled)
 
 
 def test_a_worse_challenger_is_blocked_a_better_one_promoted_and_rolled_back(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fashionrec_assets.catalog.event_log import BEHAVIOURS, Cuts, EventLog
-from fashionrec_assets.catalog.ranking_task import ALWAYS_ON_SALE, RankingTask, ranking_tasks
+from fashionrec_assets.catalog.ranking_task import ALWAYS, RankingTask, ranking_tasks
 
 DAY = 86_400
 CUTS = Cuts(8 * DAY, 10 * DAY, 12 * DAY)
@@ -35,7 +35,7 @@ def random_shop(seed: int = 0, n_users: int = 60, n_items: int = 40) -> tuple[Ev
             n_on_sale = n_items if day >= 10 else n_items * 3 // 4
             item = min(int(rng.exponential(n_on_sale / 3)), n_on_sale - 1)
             events.append((user, item, day, str(rng.choice(BEHAVIOURS, p=[0.7, 0.1, 0.1, 0.1]))))
-    launched = np.full(n_items, ALWAYS_ON_SALE, dtype=np.int64)
+    launched = np.full(n_items, ALWAYS, dtype=np.int64)
     launched[n_items * 3 // 4 :] = 10 * DAY
     launched[-1] = 30 * DAY
     return log_of(events, n_users, n_items), launched

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -11,9 +11,11 @@ from fashionrec_assets.evaluation import metrics
 from fashionrec_assets.evaluation.metrics import (
     BadScoresError,
     ListViews,
+    block_size,
     coverage,
     diversity,
     find_hits,
+    mask_unavailable,
     novelty,
     rank,
     slice_metrics,
@@ -234,7 +236,7 @@ def test_a_table_that_is_read_only_is_not_written_to():
     assert np.array_equal(row, np.arange(task.n_items))
 
 
-@pytest.mark.parametrize("width", [400, 1_003])
+@pytest.mark.parametrize("width", [400, 1_003, 6_011])
 @pytest.mark.parametrize("levels", [None, 400, 3, 1])
 def test_top_k_of_long_rows_is_that_of_a_full_sort(width, levels):
     rng = np.random.default_rng(1)
@@ -245,6 +247,70 @@ def test_top_k_of_long_rows_is_that_of_a_full_sort(width, levels):
     order = np.argsort(-scores, axis=1, kind="stable")[:, :6]
     order[np.take_along_axis(scores, order, axis=1) == -np.inf] = -1
     assert np.array_equal(top_k(scores, 6), order)
-    scores[3, -1] = np.nan
-    with pytest.raises(BadScoresError, match="NaN"):
-        top_k(scores, 6)
+    for item in (width - 1, width // 2):
+        spoiled = scores.copy()
+        spoiled[3, item] = np.nan
+        with pytest.raises(BadScoresError, match="NaN"):
+            top_k(spoiled, 6)
+
+
+def test_the_best_may_all_be_dealt_to_one_group():
+    # Whatever the number of groups, these come round to the same ones: the worst that a bound from groups can meet.
+    for stride in (*range(1, 120, 8), 546):
+        scores = np.random.default_rng(stride).random((2, 6_011), dtype=np.float32)
+        scores[:, 5::stride] += 1
+        assert np.array_equal(top_k(scores, 6), np.argsort(-scores, axis=1, kind="stable")[:, :6])
+
+
+@pytest.mark.parametrize("width", [401, 1_003, 6_011, 20_017])
+@pytest.mark.parametrize("k", [1, 2, 6])
+def test_what_is_left_after_dealing_is_listed_too(width, k):
+    scores = np.random.default_rng(0).random((3, width), dtype=np.float32)
+    scores[:, -3:] += np.asarray([1, 3, 2], np.float32)
+    assert np.array_equal(top_k(scores, k), np.argsort(-scores, axis=1, kind="stable")[:, :k])
+
+
+@pytest.mark.parametrize("block", [2, 6, 7, 13, None])
+def test_lists_do_not_depend_on_the_blocks(block):
+    _, task = random_tasks(4)
+    task = replace(task, users=task.users[:43], has_history=task.has_history[:43])
+    rng = np.random.default_rng(0)
+    users, items = (rng.standard_normal((n, 7), dtype=np.float32) for n in (task.history.n_users, task.history.n_items))
+    at_once: list[int] = []
+
+    @dataclass
+    class Counted(Products):
+        def score(self, user_rows):
+            at_once.append(len(user_rows))
+            return super().score(user_rows)
+
+    whole = rank(task, Products(users, items), 9, block=43)
+    assert np.array_equal(rank(task, Counted(users, items), 9, block=block), whole)
+    assert sum(at_once) == 43
+    assert 1 not in at_once
+
+
+@pytest.mark.parametrize("off_sale", [0, 1, 20])
+def test_only_what_is_on_sale_and_new_to_the_user_keeps_its_score(off_sale):
+    _, task = random_tasks(2)
+    pool = np.ones(task.n_items, bool)
+    pool[:off_sale] = False
+    task = replace(task, pool=pool)
+    users = task.users[[1, 4, 5]]
+    scores = np.random.default_rng(0).random((3, task.n_items), dtype=np.float32)
+    expected = scores.copy()
+    for row, user in enumerate(users):
+        for item in range(task.n_items):
+            if item < off_sale or ((task.history.users == user) & (task.history.items == item)).any():
+                expected[row, item] = -np.inf
+    assert np.array_equal(mask_unavailable(task, users, scores[:, 10:25].copy(), 10), expected[:, 10:25])
+    assert mask_unavailable(task, users, scores) is scores
+    assert np.array_equal(scores, expected)
+
+
+def test_blocks_are_near_fast_and_within_memory():
+    for n_items in (1, 1_200, 20_000, 65_536, 400_000, 10**7, 10**9):
+        users = block_size(n_items)
+        assert users == 1 or users * n_items * 24 <= 256 << 20
+        assert users <= 64 or users * n_items * 4 <= 10 << 20
+        assert users % 64 == 0 or users == (256 << 20) // (24 * n_items) or users == 1

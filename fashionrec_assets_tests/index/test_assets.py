@@ -19,9 +19,9 @@ from fashionrec_assets.index.item_index import CONFIG, FILES, ItemIndex
 from fashionrec_assets.index.reading import current_index
 from fashionrec_assets.resources.shop import Shop
 from fashionrec_assets.settings import Settings
-from fashionrec_assets.storage.buckets import VECTOR_COLUMNS, vector_rows
 from fashionrec_assets.storage.ledger import LEDGER
 from fashionrec_assets.storage.tables import Column, Table
+from fashionrec_assets.storage.vectors import VECTOR_COLUMNS, vector_rows
 from fashionrec_assets.storage.warehouse import upsert_rows
 from fashionrec_assets.towers.reading import VECTOR_STORE
 from fashionrec_assets_tests.index.catalogs import FLAT, IVF, catalog
@@ -103,8 +103,14 @@ def test_a_night_reads_and_adds_only_what_changed(index: Any, tmp_path: Path, mo
     assert ItemIndex.load(shop.current("faiss_index")).ids.tolist() == tomorrow.tolist()
 
     read.clear()
-    third = made(shop)
+    # Nothing changed: the index is not even opened, and says of itself what it said before.
+    monkeypatch.setattr(ItemIndex, "load", None)
+    third = dict(cast(dg.MaterializeResult, faiss_index(shop)).metadata or {})
     assert (third["reused"], third.get("how"), read) == (1, None, [])
+    assert {"kind", "recall_at_10", "memory_bytes", "disk_bytes", "dagster/row_count"} <= third.keys()
+    assert {name: third[name] for name in third if name in ("recall_at_10", "dead_places", "dagster/row_count")} == {
+        name: second[name] for name in ("recall_at_10", "dead_places", "dagster/row_count")
+    }
 
 
 def test_a_flat_index_has_one_version_whatever_way_it_came(tmp_path: Path) -> None:
@@ -142,6 +148,10 @@ def test_the_check_sees_a_vector_that_is_no_longer_the_newest(tmp_path: Path) ->
     found = cast(dg.AssetCheckResult, index_holds_the_catalog(shop))
     assert not found.passed
     assert found.metadata["outdated"].value == 50
+    give(shop, np.array([*ids[3:].tolist(), "new"]), vectors[2:])
+    found = cast(dg.AssetCheckResult, index_holds_the_catalog(shop))
+    assert not found.passed
+    assert [found.metadata[name].value for name in ("indexed", "missing", "stray", "outdated")] == [50, 1, 3, 47]
 
 
 def test_a_store_that_does_not_hold_what_the_ledger_says_is_an_error(tmp_path: Path) -> None:

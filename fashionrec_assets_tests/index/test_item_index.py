@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fashionrec_assets.index.building import build
 from fashionrec_assets.index.item_index import CONFIG, FILES, IndexFilesError, ItemIndex
 from fashionrec_assets.index.kinds import choose_kind, make, memory_bytes
-from fashionrec_assets.index.tuning import measure_recall
+from fashionrec_assets.index.tuning import exact_threshold, measure_recall
 from fashionrec_assets.index.vectors import unit_rows
 from fashionrec_assets.settings import IndexSettings
 from fashionrec_assets_tests.index.catalogs import FLAT, HNSW, IVFPQ, KINDS, catalog
@@ -34,6 +34,23 @@ def brute_force(
 )
 def test_the_kind_follows_from_the_size_and_the_memory(items: int, kind: str) -> None:
     assert choose_kind(items, 64, IndexSettings(flat_up_to=10, hnsw_up_to=20, memory_limit_mib=1)) == kind
+
+
+@pytest.mark.parametrize(
+    ("items", "kind"),
+    [(200_000, "flat"), (200_001, "hnsw"), (3_000_000, "hnsw"), (3_000_001, "ivfpq")],
+)
+def test_flat_then_a_graph_then_codes_can_be_had(items: int, kind: str) -> None:
+    settings = IndexSettings(hnsw_up_to=3_000_000, ivf_up_to=0)
+    assert choose_kind(items, 64, settings) == kind
+    # A graph that does not fit the memory is not made, whatever its bound.
+    tight = settings.model_copy(update={"memory_limit_mib": 100.0})
+    assert choose_kind(items, 64, tight) == ("flat" if kind == "flat" else "ivfpq")
+
+
+def test_each_kind_of_that_choice_is_what_is_built() -> None:
+    settings = IndexSettings(flat_up_to=300, hnsw_up_to=600, ivf_up_to=0)
+    assert [build(*catalog(n), settings).config.kind for n in (300, 301, 600, 601)] == ["flat", "hnsw", "hnsw", "ivfpq"]
 
 
 def test_too_little_memory_compresses_even_a_small_catalog_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
@@ -146,6 +163,18 @@ def test_lists_are_tuned_to_the_target(kind: str) -> None:
     assert index.config.parameters["nlist"] == 6_000 // 39
     assert index.config.recall_at_10 >= IVFPQ.recall_target
     assert measure_recall(index, vectors, size=200, seed=5) >= IVFPQ.recall_target - 0.02
+
+
+def test_the_threshold_of_exact_search_is_brute_force_however_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, vectors = catalog(3_000)
+    vectors = np.concatenate([vectors, vectors[:50], vectors[:50]])
+    queries = vectors[::60]
+    exact = np.sort(queries @ vectors.T, axis=1)[:, -10]
+    parts = [vectors[:3], vectors[3:4], vectors[4:2_000], vectors[2_000:]]
+    for scores, read in ((1 << 20, [vectors]), (1 << 10, [vectors]), (1 << 10, parts), (1 << 20, parts[::-1])):
+        monkeypatch.setattr("fashionrec_assets.index.tuning._SCORES_AT_ONCE", scores)
+        np.testing.assert_allclose(exact_threshold(read, queries, 10), exact, rtol=1e-5)
+    assert exact_threshold([vectors], queries[:0], 10).shape == (0,)
 
 
 def test_recall_sees_a_bad_index() -> None:

@@ -15,9 +15,10 @@ from hypothesis import settings as trials
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from fashionrec_assets.index import kinds, updating
 from fashionrec_assets.index.building import build
 from fashionrec_assets.index.item_index import CONFIG, FILES, ItemIndex
-from fashionrec_assets.index.kinds import held_vectors
+from fashionrec_assets.index.kinds import held_blocks, held_vectors
 from fashionrec_assets.index.reading import NAME, current_index
 from fashionrec_assets.index.tuning import measure_recall
 from fashionrec_assets.index.updating import Refreshed, Wanted, refresh
@@ -119,6 +120,39 @@ def test_an_updated_approximate_index_holds_what_one_built_anew_holds(config: In
         assert (np.sort(rows, axis=1) == np.arange(len(index))).all()
         np.testing.assert_allclose(scores, np.einsum("mkd,md->mk", truth[rows], truth[:5]), rtol=2e-3, atol=2e-2)
         assert measure_recall(index, truth, seed=99) >= config.recall_target - 0.02
+
+
+@pytest.mark.parametrize("kind", ["hnsw", "ivf", "ivfpq"])
+def test_an_update_is_measured_with_as_many_queries_as_its_size_allows(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, items = KINDS[kind].model_copy(update={"recall_sample": 300}), Items(1_000)
+    refreshed(items, tmp_path / "index", config)
+    monkeypatch.setattr(updating, "_MOST_SCORES", 120_000)
+    items.change(changed=10)
+    index = refreshed(items, tmp_path / "index", config).index
+    assert index.config.recall_queries == 120
+    vectors = items.vectors(items.wanted().ids)
+    asked = vectors[np.sort(np.random.default_rng(17).choice(1_000, 120, replace=False))]
+    seen = measure_recall(index, vectors, queries=asked)
+    assert index.config.recall_at_10 == pytest.approx(seen, abs=0.02 if kind == "ivfpq" else 1e-9)
+    monkeypatch.setattr(updating, "_MOST_SCORES", 1_000)
+    items.change(changed=10)
+    assert refreshed(items, tmp_path / "index", config).index.config.recall_queries == 100
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_an_index_holds_is_the_same_whole_and_in_parts(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kinds, "_READ_BATCH", 40)
+    monkeypatch.setattr(kinds, "_ADD_BATCH", 40)
+    index = Items(300).fresh(KINDS[kind])
+    held = held_vectors(index.faiss_index, index.places)
+    parts = list(held_blocks(index.faiss_index, index.places))
+    assert len(parts) > 2
+    order = [np.lexsort(whole.T) for whole in (held, np.concatenate(parts))]
+    np.testing.assert_array_equal(np.concatenate(parts)[order[1]], held[order[0]])
+    some = index.places[[250, 7, 8]]
+    np.testing.assert_array_equal(held_vectors(index.faiss_index, some), held[[250, 7, 8]])
 
 
 @APPROXIMATE

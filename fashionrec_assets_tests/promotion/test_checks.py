@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fashionrec_assets.promotion.checks import CHECKS, _strangers, release_is_whole
-from fashionrec_assets.storage.buckets import write_atomically
+from fashionrec_assets.storage.parquet import write_atomically
 from fashionrec_assets.storage.releases import Releases
 from fashionrec_assets_tests.storage.release_maker import publish
 

@@ -14,8 +14,10 @@ from fashionrec_assets.catalog.ranking_task import RankingTask, ranking_task
 from fashionrec_assets.promotion import scoring
 from fashionrec_assets.promotion.scoring import CannotBeScoredError, FrozenSlice, figures_of, slice_digest
 from fashionrec_assets.promotion.withdrawn import withdrawn, write_withdrawn
-from fashionrec_assets.storage.buckets import VECTOR_COLUMNS, BucketStore, vector_rows, write_atomically
+from fashionrec_assets.storage.buckets import BucketStore
+from fashionrec_assets.storage.parquet import write_atomically
 from fashionrec_assets.storage.releases import Releases
+from fashionrec_assets.storage.vectors import VECTOR_COLUMNS, vector_rows
 from fashionrec_assets.towers.features import ItemFeatures
 from fashionrec_assets_tests.storage.release_maker import publish
 

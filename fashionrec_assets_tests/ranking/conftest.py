@@ -10,16 +10,18 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fashionrec_assets.catalog.event_log import EventLog
-from fashionrec_assets.catalog.ranking_task import RankingTask, ranking_task
-from fashionrec_assets.catalog.reading import ALWAYS
+from fashionrec_assets.catalog.ranking_task import ALWAYS, RankingTask, ranking_task
 from fashionrec_assets.ranking.knowledge import DAY, Knowledge
 from fashionrec_assets.ranking.late_fusion import lists_of
-from fashionrec_assets.ranking.ranker import Lists, Ranker, train_ranker
+from fashionrec_assets.ranking.lists import Lists
+from fashionrec_assets.ranking.ranker import Ranker
 from fashionrec_assets.ranking.sources.tfidf import text_features
+from fashionrec_assets.ranking.training import train_ranker
 from fashionrec_assets.settings import IndexSettings, RankingSettings, TwoTowerSettings
 from fashionrec_assets.towers.artifact import TwoTower
 from fashionrec_assets.towers.features import ItemFeatures
 from fashionrec_assets.towers.training import train_two_tower
+from fashionrec_assets_tests.ranking.learned import QUICK, made
 
 NOW = 20_000 * DAY
 A, B, C, D, E, F = range(6)
@@ -182,6 +184,11 @@ def lists(world: World, known: Knowledge) -> Lists:
 @pytest.fixture(scope="session")
 def ranker(lists: Lists) -> Ranker:
     return train_ranker(lists, SETTINGS, seed=1)
+
+
+@pytest.fixture(scope="session")
+def trained() -> Ranker:
+    return train_ranker(made(), QUICK, seed=3)
 
 
 def unseen(known: Knowledge, users: NDArray[np.int32]) -> NDArray[np.bool_]:

@@ -20,8 +20,9 @@ from fashionrec_assets.ranking.counterfactual import (
 from fashionrec_assets.ranking.features import NAMES, values_of
 from fashionrec_assets.ranking.knowledge import Knowledge
 from fashionrec_assets.ranking.late_fusion import LateFusionRecommender, RankedBlock, lists_of
-from fashionrec_assets.ranking.ranker import Ranker, train_ranker
+from fashionrec_assets.ranking.ranker import Ranker
 from fashionrec_assets.ranking.shortened import features_without, histories_without
+from fashionrec_assets.ranking.training import train_ranker
 from fashionrec_assets_tests.ranking.conftest import SETTINGS, World
 
 USERS = np.array([3, 4, 11, 50, 51], np.int64)

@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 from fashionrec_assets.catalog.event_log import BEHAVIOURS, EventLog
 from fashionrec_assets.catalog.ranking_task import ranking_task
 from fashionrec_assets.ranking import late_fusion
+from fashionrec_assets.ranking.calibration import ANY
 from fashionrec_assets.ranking.features import NAMES, pairs_of
 from fashionrec_assets.ranking.knowledge import DAY, Knowledge
 from fashionrec_assets.ranking.late_fusion import LateFusionRecommender, lists_of, users_per_block, window_starts
-from fashionrec_assets.ranking.ranker import ANY, Lists, Ranker, joined, train_ranker
+from fashionrec_assets.ranking.lists import Lists, joined
+from fashionrec_assets.ranking.ranker import Ranker
+from fashionrec_assets.ranking.training import train_ranker
 from fashionrec_assets_tests.ranking.conftest import SETTINGS, USERS, World, unseen
 
 SOME = np.array([3, 4, 11, 50, 51, 52], np.int64)

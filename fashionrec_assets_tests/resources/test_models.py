@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from importlib.machinery import ModuleSpec
 
 import pytest
@@ -16,17 +17,19 @@ from fashionrec_assets.resources.models import (
     fast_products,
     fastest_precision,
     moved,
+    multiplies_bfloat16,
 )
 
 
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch):
-    """Pretends that every CUDA device has a capability, and that Triton is installed or not."""
+    """Pretends that every CUDA device has a capability, and that Triton and a C compiler are installed or not."""
 
-    def pretend(found: tuple[int, int], *, triton: bool = True) -> None:
+    def pretend(found: tuple[int, int], *, triton: bool = True, compiler: bool = True) -> None:
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: found)
         spec = ModuleSpec("triton", None) if triton else None
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+        monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}" if compiler else None)
 
     return pretend
 
@@ -54,6 +57,24 @@ def test_a_gpu_computes_in_the_shortest_precision_that_it_has(gpu, found, traine
     assert fastest_precision("cuda:1", training=False) == asked
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_a_processor_multiplies_bfloat16_where_it_has_amx(monkeypatch: pytest.MonkeyPatch, told: bool) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": told}, raising=False)
+    assert multiplies_bfloat16("cpu") is told
+
+
+def test_a_torch_that_cannot_tell_has_no_amx(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert not multiplies_bfloat16("cpu")
+
+
+def test_a_gpu_multiplies_bfloat16_from_ampere(gpu) -> None:
+    gpu((7, 5))
+    assert not multiplies_bfloat16("cuda")
+    gpu((8, 0))
+    assert multiplies_bfloat16("cuda:1")
+
+
 def test_compiling_pays_in_long_training_on_a_gpu_that_triton_knows(gpu) -> None:
     gpu((8, 0))
     assert compiling_pays("cuda", COMPILED_AFTER)
@@ -61,6 +82,8 @@ def test_compiling_pays_in_long_training_on_a_gpu_that_triton_knows(gpu) -> None
     gpu((6, 1))
     assert not compiling_pays("cuda", COMPILED_AFTER)
     gpu((8, 0), triton=False)
+    assert not compiling_pays("cuda", COMPILED_AFTER)
+    gpu((8, 0), compiler=False)
     assert not compiling_pays("cuda", COMPILED_AFTER)
 
 

@@ -15,8 +15,8 @@ from fashionrec_assets.recommendations.tables import (
     SIMILAR_ITEMS,
     arrow_schema,
 )
-from fashionrec_assets.storage.buckets import write_atomically
 from fashionrec_assets.storage.files import write_text
+from fashionrec_assets.storage.parquet import write_atomically
 from fashionrec_assets.storage.release_notes import Provenance, Release, TableNote
 from fashionrec_assets.storage.releases import Releases
 

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pytest
 
-from fashionrec_assets.storage.artifacts import ArtifactMissingError, Artifacts
-from fashionrec_assets.storage.buckets import VECTOR_COLUMNS, BucketStore, bucket_of, vector_rows, vectors_of
+from fashionrec_assets.storage.buckets import BucketStore, bucket_of
+from fashionrec_assets.storage.vectors import VECTOR_COLUMNS, vector_rows, vectors_of
 
 
 def store(tmp_path: Path, buckets: int = 4) -> BucketStore:
@@ -73,36 +72,3 @@ def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
 
 def test_a_bucket_does_not_depend_on_the_process() -> None:
     assert [bucket_of(key, 64) for key in ("0108775044", "a", "汉")] == [61, 47, 6]
-
-
-def test_vectors_of_two_encoders_in_one_store_are_refused(tmp_path: Path) -> None:
-    made = store(tmp_path)
-    made.put(rows(["a"]))
-    made.put(vector_rows(["b"], np.ones((1, 5), dtype=np.float32)))
-    with pytest.raises(ValueError, match="different lengths"):
-        vectors_of(made.scan())
-
-
-def test_an_artifact_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    artifacts = Artifacts(tmp_path)
-    with pytest.raises(RuntimeError), artifacts.write("model", "v1") as folder:
-        (folder / "weights").write_text("half")
-        raise RuntimeError
-    assert not artifacts.exists("model", "v1")
-    with pytest.raises(ArtifactMissingError, match="Run the asset model again"):
-        artifacts.folder("model", "v1")
-    for text in ("first", "second"):
-        with artifacts.write("model", "v1") as folder:
-            (folder / "weights").write_text(text)
-    assert (artifacts.folder("model", "v1") / "weights").read_text() == "second"
-    assert [path.name for path in (tmp_path / "model").iterdir()] == ["v1"]
-
-
-def test_prune_keeps_what_it_is_told_and_sweeps_drafts(tmp_path: Path) -> None:
-    artifacts = Artifacts(tmp_path)
-    for version in ("v1", "v2"):
-        with artifacts.write("model", version):
-            pass
-    (tmp_path / "model" / ".draft-killed").mkdir()
-    artifacts.prune("model", ["v2"])
-    assert [path.name for path in (tmp_path / "model").iterdir()] == ["v2"]

@@ -19,11 +19,12 @@ import pytest
 
 from fashionrec_assets.settings import StorageSettings
 from fashionrec_assets.storage.artifacts import MANIFEST, ArtifactMissingError, Artifacts
-from fashionrec_assets.storage.buckets import VECTOR_COLUMNS, BucketStore, StoreDamagedError, bucket_of, vector_rows
+from fashionrec_assets.storage.buckets import BucketStore, StoreDamagedError, bucket_of
 from fashionrec_assets.storage.faults import listening
 from fashionrec_assets.storage.files import AccessDeniedError, DiskFullError, write_text
 from fashionrec_assets.storage.healing import Beside, is_damage
 from fashionrec_assets.storage.tables import Column, Table
+from fashionrec_assets.storage.vectors import VECTOR_COLUMNS, vector_rows
 from fashionrec_assets.storage.warehouse import Warehouse, WarehouseDamagedError, delete_keys, insert_rows
 
 ROOT = Path(__file__).parents[2]

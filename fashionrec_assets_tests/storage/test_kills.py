@@ -18,10 +18,11 @@ import pytest
 from fashionrec_assets.settings import StorageSettings
 from fashionrec_assets.storage import buckets as bucket_stores
 from fashionrec_assets.storage.artifacts import Artifacts
-from fashionrec_assets.storage.buckets import VECTOR_COLUMNS, BucketStore, vector_rows, vectors_of
+from fashionrec_assets.storage.buckets import BucketStore
 from fashionrec_assets.storage.faults import POINTS
 from fashionrec_assets.storage.files import write_text
 from fashionrec_assets.storage.tables import Column, Table
+from fashionrec_assets.storage.vectors import VECTOR_COLUMNS, vector_rows, vectors_of
 from fashionrec_assets.storage.warehouse import Warehouse, replace_rows
 from fashionrec_assets_tests.killing import die_at
 

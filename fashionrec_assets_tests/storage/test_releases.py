@@ -14,8 +14,8 @@ import pytest
 
 from fashionrec_assets.recommendations.serving import homepage_of, similar_to
 from fashionrec_assets.storage import faults
-from fashionrec_assets.storage.buckets import write_atomically
 from fashionrec_assets.storage.files import write_text
+from fashionrec_assets.storage.parquet import write_atomically
 from fashionrec_assets.storage.release_notes import Verdict
 from fashionrec_assets.storage.releases import ReleaseError, Releases, names_of
 from fashionrec_assets_tests.storage.release_maker import publish

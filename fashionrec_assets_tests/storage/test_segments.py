@@ -13,14 +13,8 @@ import pytest
 
 from fashionrec_assets.storage import buckets
 from fashionrec_assets.storage.bucket_files import HASHES, segment_name
-from fashionrec_assets.storage.buckets import (
-    VECTOR_COLUMNS,
-    BucketStore,
-    StoreDamagedError,
-    bucket_of,
-    vector_rows,
-    vectors_of,
-)
+from fashionrec_assets.storage.buckets import BucketStore, StoreDamagedError, bucket_of
+from fashionrec_assets.storage.vectors import VECTOR_COLUMNS, vector_rows, vectors_of
 
 KEYS = [f"k{number:03d}" for number in range(200)]
 ONE = [key for key in KEYS if bucket_of(key, 2) == 0]
@@ -89,6 +83,25 @@ def test_of_each_key_the_newest_row_is_read_however_it_is_asked_for(tmp_path: Pa
     assert len(made.any_row()) == 1
 
 
+def test_what_was_written_lately_is_read_without_the_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, read = filled(tmp_path), list[str]()
+    whole = buckets.files.read_part
+
+    def watched(path: Path, schema: pa.Schema) -> buckets.Part:
+        read.append(path.name)
+        return whole(path, schema)
+
+    monkeypatch.setattr(buckets.files, "read_part", watched)
+    assert vectors_of(made.take([ONE[1], ONE[2]]))[1][:, 0].tolist() == [3.0, 2.0]
+    assert read == [segment_name(0, number) for number in (1, 2, 3)]
+    # One that went, and one that never changed, are looked for everywhere.
+    assert vectors_of(made.take([ONE[0], ONE[1]]))[1][:, 0].tolist() == [3.0]
+    assert "0000.parquet" in read
+    read.clear()
+    assert vectors_of(made.take([ONE[1], ONE[9]]))[1][:, 0].tolist() == [3.0, 0.0]
+    assert "0000.parquet" in read
+
+
 def test_deleting_what_is_not_there_writes_nothing(tmp_path: Path) -> None:
     made = filled(tmp_path)
     before = made.written.files
@@ -112,6 +125,11 @@ def test_any_history_of_writes_reads_as_if_it_had_been_written_at_once(tmp_path:
                 made = store(tmp_path / str(seed))
             if turn % 20 == 19:
                 assert values(made) == truth, (seed, turn)
+                for asked in (some, KEYS[::7]):
+                    taken, vectors = vectors_of(made.take(asked))
+                    assert dict(zip(taken, vectors[:, 0].tolist(), strict=True)) == {
+                        key: truth[key] for key in asked if key in truth
+                    }
                 assert made.keys() == set(truth)
         assert most > 6, "without segments this says nothing"
         made.fold()

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from fashionrec_assets.settings import StorageSettings
-from fashionrec_assets.storage.tables import Column, ForeignKey, Table, contract_rules, markdown_reference
+from fashionrec_assets.storage.tables import Column, ForeignKey, Table, contract_rules
 from fashionrec_assets.storage.warehouse import (
     Warehouse,
     WarehouseBusyError,
@@ -93,12 +93,6 @@ def test_contract_rules_count_exactly_the_rows_that_break_them() -> None:
         "kind is one of boot, sandal": 1,
         "colour exists in colours": 1,
     }
-
-
-def test_the_reference_names_every_column() -> None:
-    text = markdown_reference([COLOURS, SHOES])
-    for column in (*COLOURS.columns, *SHOES.columns):
-        assert f"| `{column.name}` | {column.type}" in text
 
 
 def test_a_block_inside_a_block_is_refused_at_once_instead_of_waiting_for_itself(tmp_path: Path) -> None:

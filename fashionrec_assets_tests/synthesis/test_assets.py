@@ -19,9 +19,9 @@ from fashionrec_assets.embeddings.reading import IMAGE_STORE, TEXT_STORE
 from fashionrec_assets.resources.shop import Shop
 from fashionrec_assets.schema import TABLES
 from fashionrec_assets.settings import Settings
-from fashionrec_assets.storage.buckets import VECTOR_COLUMNS, vector_rows
 from fashionrec_assets.storage.ledger import LEDGER, WHOLE
 from fashionrec_assets.storage.tables import Table
+from fashionrec_assets.storage.vectors import VECTOR_COLUMNS, vector_rows
 from fashionrec_assets.storage.warehouse import insert_rows, replace_rows, upsert_rows
 from fashionrec_assets.synthesis import assets, checks
 from fashionrec_assets.synthesis.reading import (

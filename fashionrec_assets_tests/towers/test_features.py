@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fashionrec_assets.catalog.reading import ALWAYS
+from fashionrec_assets.catalog.ranking_task import ALWAYS
 from fashionrec_assets.towers.features import (
     DAY,
     ItemFeatures,

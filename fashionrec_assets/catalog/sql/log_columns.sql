@@ -1,8 +1,9 @@
 -- The contract's columns as trimmed text, from lines. `shape`: a problem's number, that of a blank line, or null.
 SELECT
     CASE
-        -- Almost every line is seen not to be blank by its first byte.
-        WHEN text IS NULL OR (ascii(text) <= 32 AND trim(text, {space}) = '') THEN {blank}
+        -- Almost every line: of the right width, and not blank, for its first field is not.
+        WHEN len(fields) = {width} AND fields[1] <> '' THEN NULL
+        WHEN text IS NULL OR trim(text, {space}) = '' THEN {blank}
         WHEN fields IS NULL THEN {unbalanced_quote}
         WHEN len(fields) < {width} THEN {missing_columns}
         WHEN len(fields) > {width} THEN {too_many_columns}

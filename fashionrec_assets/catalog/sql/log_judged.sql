@@ -1,12 +1,14 @@
 -- Every line of the log, typed, with the number of the first thing wrong with it (null: nothing). Rows stand in the
 -- order of the file, so that a row's place tells its line, and lines need no counting, which no two threads can share.
 -- A join would lose that order: whether there is such an item is asked later, and erased users are a type's values.
--- One column of text, for a long log is many rows: the user of an event, or of a refused record the value at fault.
+-- `subject` is the item of an event, or of a refused record the value at fault. The columns that events are sorted by
+-- are null where there is none: one long value, or one far time, among them, and all are sorted as if they were so.
 -- Facts about single rows only: duplicates are found after sorting.
 CREATE OR REPLACE TEMP TABLE judged AS
 SELECT
+    CASE WHEN problem IS NULL THEN user_id END AS user_id,
     CASE
-        WHEN problem IS NULL THEN user_id
+        WHEN problem IS NULL THEN item_id
         WHEN problem > 0 THEN left(
             CASE
                 WHEN problem IN {about_user} THEN user_id
@@ -18,14 +20,18 @@ SELECT
             {max_value}
         )
     END AS subject,
-    CASE WHEN problem IS NULL THEN item_id END AS item_id,
-    seconds,
-    behaviour,
+    CASE WHEN problem IS NULL THEN seconds END AS seconds,
+    CASE WHEN problem IS NULL THEN behaviour END AS behaviour,
     problem
 FROM (
     SELECT
         *,
         CASE
+            -- Almost every line: asked at once, for a CASE takes longer the more of its branches differ between rows.
+            WHEN shape IS NULL AND NOT {damaged} AND NOT ({is_erased}) AND NOT contains(text, chr(0))
+                AND user_id <> '' AND strlen(user_id) <= {max_id} AND item_id <> '' AND strlen(item_id) <= {max_id}
+                AND behaviour IS NOT NULL AND seconds BETWEEN {earliest} AND {latest}
+                THEN NULL
             WHEN shape = {blank} THEN {blank}
             WHEN {is_erased} THEN {erased}
             WHEN {damaged} AND strlen(text) > {max_line} THEN {line_too_long}

@@ -5,3 +5,4 @@ SELECT
     {behaviours}[behaviour] AS behaviour,
     make_timestamp(seconds * 1000000) AS ts
 FROM sorted
+WHERE item IS NOT NULL

@@ -37,7 +37,8 @@ def interaction_matrix(
     pairs, inverse = np.unique(keys, return_inverse=True)
     deepest = np.zeros(len(pairs), dtype=np.float32)
     np.maximum.at(deepest, inverse, strength)
-    users, items = (pairs // max(log.n_items, 1)), (pairs % max(log.n_items, 1))
+    # As narrow as a sparse matrix may have them: products read more indices than numbers.
+    users, items = (part.astype(np.int32) for part in np.divmod(pairs, max(log.n_items, 1)))
     return sparse.csr_array((deepest, (users, items)), shape=(log.n_users, log.n_items))
 
 

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fashionrec_assets.catalog.event_log import EventLog
+from fashionrec_assets.ranking.sources.dense_products import dense_product
 from fashionrec_assets.ranking.sources.interactions import interaction_matrix, popularity_of
 
-_SIMILARITY_BYTES = 128 << 20
+_SIMILARITY_BYTES = 32 << 20
 
 
 def text_features(texts: Sequence[str]) -> sparse.csr_array:
@@ -90,11 +91,11 @@ class TfIdf:
                 ]
                 touched = self.items[np.concatenate(places)]
                 unique, inverse = np.unique(touched, return_inverse=True)
-                similar = (self.features[unique] @ transposed).toarray()
+                similar = dense_product(self.features[unique], transposed)
                 # An item is no evidence for itself: what was looked at would otherwise be nearest to itself.
                 similar[np.arange(len(unique)), unique] = 0
-                bounds = np.concatenate([[0], np.cumsum(counts[rows])[:-1]])
-                best[rows] = np.maximum.reduceat(similar[inverse], bounds, axis=0)
+                for row, place in zip(np.repeat(rows, counts[rows]).tolist(), inverse.tolist(), strict=True):
+                    np.maximum(best[row], similar[place], out=best[row])
             first = last
         return best
 

@@ -28,12 +28,14 @@ hold, by kind:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from datetime import datetime
 from typing import Literal, get_args
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 Kind = Literal[
     "history",
@@ -52,7 +54,6 @@ Kind = Literal[
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 Surface = Literal["homepage", "outfit", "style", "assistant"]
-SURFACES: tuple[Surface, ...] = get_args(Surface)
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,34 @@ FACTS_ARROW = pa.list_(
     )
 )
 """Its Arrow type."""
+
+
+ALIKE = 0.6
+"""Cosine below which a photo or a description is not called near."""
+
+
+def fact_lists(rows: int, row: NDArray[np.int64], columns: Mapping[str, NDArray]) -> pa.Array:
+    """A column of `FACTS_ARROW`: a list for each of `rows`, of facts that are given as arrays (f,).
+
+    `row` (f,): which list each fact is in, ascending. `columns`: the fields of `Fact` without `id`, which is given in
+    the order of the facts; texts as objects (None: null), the others float64 (NaN: null), `at` in UTC seconds.
+    """
+    offsets = np.searchsorted(row, np.arange(rows + 1))
+    place = np.arange(len(row)) - offsets[row]
+    ids = np.asarray([f"f{number + 1}" for number in range(int(place.max(initial=-1)) + 1)], object)
+    arrays = [pa.array(ids[place], pa.string())]
+    for name in FACT_FIELDS[1:]:
+        values = columns[name]
+        if values.dtype == object:
+            arrays.append(pa.array(values, pa.string()))
+            continue
+        missing, known = np.isnan(values), np.nan_to_num(values)
+        if name == "at":
+            arrays.append(pa.array(known.astype(np.int64) * 1_000_000, pa.timestamp("us"), mask=missing))
+        else:
+            arrays.append(pa.array(known, pa.float64(), mask=missing))
+    facts = pa.StructArray.from_arrays(arrays, fields=list(FACTS_ARROW.value_type))
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), facts).cast(FACTS_ARROW)
 
 
 def facts_array(facts: Iterable[Sequence[Fact]]) -> pa.Array:

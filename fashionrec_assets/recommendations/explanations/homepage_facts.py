@@ -20,12 +20,13 @@ from scipy import sparse
 
 from fashionrec_assets.catalog.event_log import BEHAVIOURS, EventLog
 from fashionrec_assets.catalog.names import item_name
-from fashionrec_assets.catalog.reading import ALWAYS
+from fashionrec_assets.catalog.ranking_task import ALWAYS
 from fashionrec_assets.ranking.counterfactual import leave_one_out, neutralised
 from fashionrec_assets.ranking.knowledge import DAY, Knowledge
 from fashionrec_assets.ranking.late_fusion import RankedBlock
 from fashionrec_assets.ranking.ranker import Ranker
-from fashionrec_assets.recommendations.explanations.facts import FACTS_ARROW, KINDS
+from fashionrec_assets.recommendations.explanations.facts import ALIKE, KINDS, fact_lists
+from fashionrec_assets.recommendations.explanations.past import Past, People
 from fashionrec_assets.settings import Settings
 
 SHARED = ("product_type", "colour", "pattern", "section", "gender", "brand")
@@ -38,9 +39,6 @@ _LEAST_WEIGHT = 0.005
 
 _LEAST_SHARED = 2
 _LEAST_PEOPLE = 3
-_ALIKE = 0.6
-"""Cosine below which a photo or a description is not called near."""
-
 _CODE = {kind: code for code, kind in enumerate(KINDS)}
 
 
@@ -90,16 +88,20 @@ class HomepageFacts:
     def __init__(self, known: Knowledge, ranker: Ranker, catalog: Catalog, settings: Settings) -> None:
         self._known, self._ranker, self._catalog = known, ranker, catalog
         self._settings = settings
-        self._columns = sparse.csc_array(known.matrix)
-        self._per_item = np.diff(self._columns.indptr)
+        self._people = People(sparse.csr_array(known.matrix.T))
+        self._offsets = known.log.offsets()
         self._end = int(known.log.times.max(initial=0))
 
     def of(self, block: RankedBlock, shown: NDArray[np.int64]) -> pa.Array:
         """A list of facts, as `FACTS_ARROW`, for each of the rows `shown` (r,) of the block, sorted by owner."""
-        found = _Found(*self._candidates(block, shown)).kept(len(shown), self._settings.explanations.facts)
-        return self._told(block, shown, found)
+        users, owner = np.unique(block.users[block.owner[shown]], return_inverse=True)
+        past = Past.of(self._known.log, self._offsets, users)
+        found = _Found(*self._candidates(block, shown, past, owner))
+        return self._told(block, shown, past, owner, found.kept(len(shown), self._settings.explanations.facts))
 
-    def _candidates(self, block: RankedBlock, shown: NDArray[np.int64]) -> tuple[NDArray, ...]:
+    def _candidates(
+        self, block: RankedBlock, shown: NDArray[np.int64], past: Past, owner: NDArray[np.int64]
+    ) -> tuple[NDArray, ...]:
         """Columns of `_Found`, for every fact that could be told."""
         parts: list[tuple[NDArray, ...]] = []
         rows, items = np.arange(len(shown)), block.items[shown]
@@ -120,7 +122,7 @@ class HomepageFacts:
 
         without = neutralised(self._ranker, block, shown)
         for sub, name in enumerate(SHARED):
-            count = self._shared(users, items, name)
+            count = self._shared(past, owner, items, name)
             held = (count >= _LEAST_SHARED) & (without[name] >= _LEAST_WEIGHT)
             add("shared", rows[held], without[name][held], sub=np.full(int(held.sum()), sub), number=count[held])
         for kind, vectors, has in (
@@ -128,7 +130,7 @@ class HomepageFacts:
             ("wording", self._known.text, np.ones(len(self._known.has_image), bool)),
         ):
             other, cosine = self._nearest(users, items, vectors, has)
-            held = (cosine >= _ALIKE) & (without[kind] >= _LEAST_WEIGHT)
+            held = (cosine >= ALIKE) & (without[kind] >= _LEAST_WEIGHT)
             add(kind, rows[held], without[kind][held], other=other[held], number=cosine[held])
         known_price = np.isfinite(self._catalog.price[items]) & (without["price"] >= _LEAST_WEIGHT)
         add("price", rows[known_price], without["price"][known_price])
@@ -143,17 +145,12 @@ class HomepageFacts:
                 add("attribute", rows[named], np.zeros(int(named.sum())), sub=np.full(int(named.sum()), sub))
         return tuple(np.concatenate(columns) for columns in zip(*parts, strict=True))
 
-    def _shared(self, users: NDArray[np.int64], items: NDArray[np.int64], name: str) -> NDArray[np.int64]:
+    def _shared(self, past: Past, owner: NDArray[np.int64], items: NDArray[np.int64], name: str) -> NDArray[np.int64]:
         """int64 (r,): how many items of the user's have the item's value of a category; 0 where it is unknown."""
         codes = self._known.categories.get(name)
         if codes is None or name not in self._catalog.attributes:
-            return np.zeros(len(users), np.int64)
-        different, back = np.unique(users, return_inverse=True)
-        mine = self._known.matrix[different]
-        owner = np.repeat(np.arange(len(different)), np.diff(mine.indptr))
-        width = int(codes.max(initial=0)) + 1
-        counts = np.bincount(owner * width + codes[mine.indices], minlength=len(different) * width)
-        return np.where(codes[items] > 0, counts[back * width + codes[items]], 0)
+            return np.zeros(len(items), np.int64)
+        return past.sharing(codes, owner, items)
 
     def _nearest(
         self, users: NDArray[np.int64], items: NDArray[np.int64], vectors: NDArray[np.float32], has: NDArray[np.bool_]
@@ -174,81 +171,57 @@ class HomepageFacts:
             other[start:stop], cosine[start:stop] = mine[best], near[np.arange(len(own)), best]
         return other, cosine
 
-    def _told(self, block: RankedBlock, shown: NDArray[np.int64], found: _Found) -> pa.Array:
-        """The facts with all that they say, as lists."""
+    def _told(
+        self, block: RankedBlock, shown: NDArray[np.int64], past: Past, owner: NDArray[np.int64], found: _Found
+    ) -> pa.Array:
+        """The facts with all that they say, as lists; `past` is that of the rows' `owner` (r,)."""
         known, catalog = self._known, self._catalog
-        item = block.items[shown][found.row]
-        user = block.users[block.owner[shown]][found.row]
-        what, value = np.full(len(found), "", object), np.full(len(found), "", object)
-        at, number, base = np.full(len(found), ALWAYS), found.number.copy(), np.full(len(found), np.nan)
+        item, user = block.items[shown][found.row], owner[found.row]
+        what, value, of_item = (np.full(len(found), nothing, object) for nothing in ("", "", None))
+        at, number, base = np.full(len(found), np.nan), found.number.copy(), np.full(len(found), np.nan)
         of = {kind: found.kind == code for kind, code in _CODE.items()}
 
-        past = of["history"] | of["look"] | of["wording"]
-        behaviour, when = self._last(user[past], found.other[past])
-        what[past], value[past] = np.asarray(BEHAVIOURS, object)[behaviour], catalog.names[found.other[past]]
+        turned = of["history"] | of["look"] | of["wording"]
+        other = found.other[turned]
+        place = past.place(user[turned], other)
+        what[turned], value[turned] = np.asarray(BEHAVIOURS, object)[past.behaviours[place]], catalog.names[other]
+        of_item[turned] = known.log.item_ids[other].astype(object)
         history = of["history"]
-        at[history] = when[history[past]]
-        number[history], base[history] = self._together(found.other[history], item[history])
+        other = found.other[history]
+        at[history] = past.times[place][history[turned]]
+        number[history], base[history] = self._people.together(other, item[history]), self._people.of_item[other]
         for sub, name in enumerate(SHARED):
             told = (of["shared"] | of["attribute"]) & (found.sub == sub)
             what[told] = name
             if name in catalog.attributes:
                 value[told] = catalog.attributes[name][item[told]]
         shared, price, popular, new = of["shared"], of["price"], of["popularity"], of["new"]
-        base[shared] = np.diff(known.matrix.indptr)[user[shared]]
-        number[price], base[price] = catalog.price[item[price]], self._typical_price(user[price])
+        base[shared] = past.sizes[user[shared]]
+        number[price], base[price] = catalog.price[item[price]], self._typical_price(past)[user[price]]
         number[popular], base[popular] = catalog.people[item[popular]], catalog.days
         at[new] = catalog.launched[item[new]]
-        number[new], base[new] = (self._end - at[new]) // DAY, self._per_item[item[new]]
+        number[new], base[new] = (self._end - at[new]) // DAY, self._people.of_item[item[new]]
         number[of["attribute"]] = np.nan
+        return fact_lists(
+            len(shown),
+            found.row,
+            {
+                "kind": np.asarray(KINDS, object)[found.kind],
+                "what": what,
+                "value": value,
+                "item": of_item,
+                "at": at,
+                "number": number,
+                "base": base,
+                "weight": np.round(found.weight.astype(np.float64), 4),
+            },
+        )
 
-        there = found.other >= 0
-        ids = known.log.item_ids.astype(object)[np.maximum(found.other, 0)]
-        offsets = np.searchsorted(found.row, np.arange(len(shown) + 1))
-        place = np.arange(len(found)) - offsets[found.row] + 1
-        names = np.asarray([f"f{at}" for at in range(int(place.max(initial=0)) + 1)], object)
-        columns = [
-            pa.array(names[place], pa.string()),
-            pa.array(np.asarray(KINDS, object)[found.kind], pa.string()),
-            pa.array(what, pa.string()),
-            pa.array(value, pa.string()),
-            pa.array(ids, pa.string(), mask=~there),
-            pa.array(np.where(at == ALWAYS, 0, at) * 1_000_000, pa.timestamp("us"), mask=at == ALWAYS),
-            pa.array(np.where(np.isnan(number), 0, number), pa.float64(), mask=np.isnan(number)),
-            pa.array(np.where(np.isnan(base), 0, base), pa.float64(), mask=np.isnan(base)),
-            pa.array(np.round(found.weight.astype(np.float64), 4), pa.float64()),
-        ]
-        facts = pa.StructArray.from_arrays(columns, fields=list(FACTS_ARROW.value_type))
-        return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), facts).cast(FACTS_ARROW)
-
-    def _last(self, users: NDArray[np.int64], items: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The furthest behaviour of each user on each item, and the last time of that behaviour."""
-        log = self._known.log
-        wanted, back = np.unique(users * log.n_items + items, return_inverse=True)
-        chosen = np.flatnonzero(np.isin(log.users, np.unique(users)))
-        keys = log.users[chosen].astype(np.int64) * log.n_items + log.items[chosen]
-        chosen, keys = chosen[np.isin(keys, wanted)], keys[np.isin(keys, wanted)]
-        order = np.lexsort((log.times[chosen], log.behaviours[chosen], keys))
-        last = np.searchsorted(keys[order], wanted, side="right") - 1
-        event = chosen[order][last]
-        return log.behaviours[event][back].astype(np.int64), log.times[event][back]
-
-    def _together(
-        self, others: NDArray[np.int64], items: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """How many people turned to both of each pair, and to the first."""
-        first, row = np.unique(others, return_inverse=True)
-        second, column = np.unique(items, return_inverse=True)
-        both = (self._columns[:, first].T @ self._columns[:, second]).toarray()
-        return both[row, column].astype(np.float64), self._per_item[others].astype(np.float64)
-
-    def _typical_price(self, users: NDArray[np.int64]) -> NDArray[np.float64]:
-        """float64 (r,): the median price of the items each user turned to; NaN where none is known."""
-        different, back = np.unique(users, return_inverse=True)
-        pointers, items = self._known.matrix.indptr, self._known.matrix.indices
-        prices = [self._catalog.price[items[pointers[user] : pointers[user + 1]]] for user in different.tolist()]
+    def _typical_price(self, past: Past) -> NDArray[np.float64]:
+        """float64 (u,): the median price of the items each user turned to; NaN where none is known."""
+        prices = np.split(self._catalog.price[past.items], past.offsets[1:-1])
         known = [one[np.isfinite(one)] for one in prices]
-        return np.asarray([np.median(one) if len(one) else np.nan for one in known], np.float64)[back]
+        return np.asarray([np.median(one) if len(one) else np.nan for one in known], np.float64)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from fashionrec_assets.catalog.reading import cuts, event_log, interactions_file
 from fashionrec_assets.embeddings.reading import IMAGE_STORE, TEXT_STORE, stored_vectors, vectors
 from fashionrec_assets.index.item_index import ItemIndex
 from fashionrec_assets.index.vectors import unit_rows
-from fashionrec_assets.recommendations.fingerprints import output_fps
+from fashionrec_assets.recommendations.fingerprints import histories_sql, output_fps
 from fashionrec_assets.recommendations.rules import RuleSet, item_columns, shown_items
 from fashionrec_assets.recommendations.styles.clusters import Content, StyleModel, fit_styles
 from fashionrec_assets.recommendations.styles.drawing import style_map
@@ -38,7 +38,6 @@ from fashionrec_assets.resources.shop import WHOLE, Shop
 from fashionrec_assets.settings import digest
 from fashionrec_assets.storage import ledger
 from fashionrec_assets.storage.ledger import ModelPlan, Stage
-from fashionrec_assets.storage.tables import literal, rows_digest
 from fashionrec_assets.storage.warehouse import delete_keys, insert_rows, one_row, replace_rows
 from fashionrec_assets.towers.reading import SERVED, VECTOR_STORE, user_profiles
 
@@ -141,7 +140,7 @@ def style_discovery(shop: ShopParam) -> dg.MaterializeResult:
     """For each user a few likely items of styles they have rarely or never turned to, under a bounded dial."""
     with shop.stage(PICKS_STAGE) as run:
         plan = run.plan(
-            rows=_histories(shop),
+            rows=f"SELECT * FROM ({histories_sql(interactions_file(shop))}) WHERE history IS NOT NULL",
             styles=shop.digest(TABLES_STAGE.name),
             index=shop.version("faiss_index"),
             model=shop.model_id("two_tower_model"),
@@ -330,12 +329,3 @@ def _picks(
     yield np.setdiff1d(user_ids, log.user_ids[chosen]).tolist(), arrow_schema(STYLE_PICKS).empty_table()
     for users, table in style_picks(space, log, chosen, user_vectors, facts, shop.settings.styles, progress):
         yield log.user_ids[users].tolist(), table
-
-
-def _histories(shop: Shop) -> str:
-    """SQL: every user with events who is no bot, with a fingerprint of their events."""
-    return f"""
-        SELECT user_id, {rows_digest("item_id", "behaviour", "epoch_us(ts)")} AS history
-        FROM read_parquet({literal(str(interactions_file(shop)))}) JOIN users USING (user_id)
-        WHERE NOT is_bot GROUP BY user_id
-    """

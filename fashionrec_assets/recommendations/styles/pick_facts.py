@@ -18,7 +18,8 @@ from scipy import sparse
 
 from fashionrec_assets.catalog.event_log import BEHAVIOURS, EventLog
 from fashionrec_assets.recommendations.diversity import places
-from fashionrec_assets.recommendations.explanations.facts import FACTS_ARROW
+from fashionrec_assets.recommendations.explanations.facts import ALIKE, fact_lists
+from fashionrec_assets.recommendations.explanations.past import Past, People
 from fashionrec_assets.recommendations.styles.picks import Profiles
 
 SHARED = ("product_type", "pattern", "colour", "section", "gender", "brand")
@@ -26,9 +27,6 @@ SHARED = ("product_type", "pattern", "colour", "section", "gender", "brand")
 
 _ATTRIBUTES = ("product_type", "pattern", "colour")
 _MOST_SHARED = 2
-_ALIKE = 0.6
-"""Cosine below which a photo or a description is not called near."""
-
 _NEWEST = 20
 """Different items of a user, the newest, that a pick is compared with."""
 
@@ -49,16 +47,6 @@ class PickCatalog:
     style_names: NDArray[np.object_]
 
 
-@dataclass(frozen=True)
-class _Past:
-    """The different items of users: `offsets` (u + 1,) of the others; newest first within a user."""
-
-    offsets: NDArray[np.int64]
-    items: NDArray[np.int64]
-    behaviours: NDArray[np.int64]
-    times: NDArray[np.int64]
-
-
 class PickFacts:
     """Facts of the picks of blocks of users."""
 
@@ -67,7 +55,7 @@ class PickFacts:
         pairs = np.unique(log.users.astype(np.int64) * log.n_items + log.items)
         user, item = np.divmod(pairs, max(log.n_items, 1))
         shape = (log.n_items, log.n_users)
-        self._people = sparse.csr_array((np.ones(len(pairs), np.float32), (item, user)), shape=shape)
+        self._people = People(sparse.csr_array((np.ones(len(pairs), np.float32), (item, user)), shape=shape))
         self._offsets = log.offsets()
         self._codes = {
             name: np.where(values == "", 0, 1 + np.unique(values.astype(str), return_inverse=True)[1]).astype(np.int64)
@@ -81,8 +69,7 @@ class PickFacts:
 
         `users` (u,): rows of the log, of people with a history; `profiles` are theirs. `owner` is ascending.
         """
-        past = self._past(users)
-        own = np.diff(past.offsets)
+        past = Past.of(self._log, self._offsets, users)
         style = self._catalog.style[items]
         told = _Told(len(items))
         rows = np.arange(len(items))
@@ -94,53 +81,25 @@ class PickFacts:
             number=profiles.counts[owner, style],
             base=profiles.counts.sum(axis=1)[owner],
         )
-        self._add_shared(told, past, own, owner, items)
+        self._add_shared(told, past, owner, items)
         nearest = self._nearest(past, owner, items)
         for kind, (place, cosine) in nearest.items():
-            near = np.flatnonzero(cosine >= _ALIKE)
+            near = np.flatnonzero(cosine >= ALIKE)
             self._add_past(told, kind, near, past, place[near], number=cosine[near])
         place = nearest["wording"][0]
         rows = np.flatnonzero(place >= 0)
-        both, turned = self._together(past.items[place[rows]], items[rows])
-        self._add_past(told, "history", rows, past, place[rows], number=both, base=turned, at=past.times[place[rows]])
+        place, other = place[rows], past.items[place[rows]]
+        both, turned = self._people.together(other, items[rows]), self._people.of_item[other]
+        self._add_past(told, "history", rows, past, place, number=both, base=turned, at=past.times[place])
         for name in _ATTRIBUTES:
             rows = np.flatnonzero(self._codes[name][items] > 0)
             values = self._catalog.columns[name][items[rows]]
             told.add(rows, "attribute", np.full(len(rows), name, object), values)
         return told.array(self._most)
 
-    def _past(self, users: NDArray[np.int64]) -> _Past:
-        """Each user's different items, each with the furthest behaviour and its last time."""
-        log = self._log
-        starts, ends = self._offsets[users], self._offsets[users + 1]
-        counts = ends - starts
-        event = np.arange(counts.sum()) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
-        line = np.repeat(np.arange(len(users)), counts)
-        order = np.lexsort((-log.times[event], -log.behaviours[event].astype(np.int64), log.items[event], line))
-        line, event = line[order], event[order]
-        first = np.ones(len(line), bool)
-        first[1:] = (line[1:] != line[:-1]) | (log.items[event][1:] != log.items[event][:-1])
-        line, event = line[first], event[first]
-        newest = np.lexsort((log.items[event], -log.times[event], line))
-        line, event = line[newest], event[newest]
-        return _Past(
-            np.searchsorted(line, np.arange(len(users) + 1)).astype(np.int64),
-            log.items[event].astype(np.int64),
-            log.behaviours[event].astype(np.int64),
-            log.times[event],
-        )
-
-    def _add_shared(
-        self, told: _Told, past: _Past, own: NDArray[np.int64], owner: NDArray[np.int64], items: NDArray[np.int64]
-    ) -> None:
+    def _add_shared(self, told: _Told, past: Past, owner: NDArray[np.int64], items: NDArray[np.int64]) -> None:
         """The attributes of a pick that most of the user's items have too."""
-        line = np.repeat(np.arange(len(own)), own)
-        counts = np.zeros((len(items), len(SHARED)), np.int64)
-        for column, name in enumerate(SHARED):
-            codes = self._codes[name]
-            width = int(codes.max(initial=0)) + 1
-            table = np.bincount(line * width + codes[past.items], minlength=len(own) * width)
-            counts[:, column] = np.where(codes[items] > 0, table[owner * width + codes[items]], 0)
+        counts = np.stack([past.sharing(self._codes[name], owner, items) for name in SHARED], axis=1)
         order = np.argsort(-counts, axis=1, kind="stable")[:, :_MOST_SHARED]
         for place in range(order.shape[1]):
             column = order[:, place]
@@ -150,14 +109,14 @@ class PickFacts:
                 mine = rows[column[rows] == at]
                 values = self._catalog.columns[name][items[mine]]
                 what = np.full(len(mine), name, object)
-                told.add(mine, "shared", what, values, number=number[mine], base=own[owner[mine]], tier=place)
+                told.add(mine, "shared", what, values, number=number[mine], base=past.sizes[owner[mine]], tier=place)
 
     def _add_past(
         self,
         told: _Told,
         kind: str,
         rows: NDArray[np.int64],
-        past: _Past,
+        past: Past,
         place: NDArray[np.int64],
         *,
         number: NDArray[np.generic],
@@ -167,18 +126,18 @@ class PickFacts:
         """Facts of `kind` about the user's items at `place` (rows,) of the past."""
         items = past.items[place]
         what = np.asarray(BEHAVIOURS, object)[past.behaviours[place]]
-        ids = self._log.item_ids.astype(object)[items]
+        ids = self._log.item_ids[items].astype(object)
         told.add(rows, kind, what, self._catalog.names[items], item=ids, number=number, base=base, at=at)
 
     def _nearest(
-        self, past: _Past, owner: NDArray[np.int64], items: NDArray[np.int64]
+        self, past: Past, owner: NDArray[np.int64], items: NDArray[np.int64]
     ) -> dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]]:
         """By photo and by description: the place in the past of the nearest of the user's newest items, -1 for none,
         and the cosine."""
         every = np.ones(len(self._catalog.has_image), bool)
         views = {"look": (self._catalog.image, self._catalog.has_image), "wording": (self._catalog.text, every)}
         found = {kind: (np.full(len(items), -1), np.full(len(items), -1.0)) for kind in views}
-        lengths = np.minimum(np.diff(past.offsets), _NEWEST)[owner]
+        lengths = np.minimum(past.sizes, _NEWEST)[owner]
         step = max(1, _PAIRS // _NEWEST)
         for start in range(0, len(items), step):
             part = np.arange(start, min(start + step, len(items)))
@@ -194,20 +153,6 @@ class PickFacts:
                 best = best[cosine[best] > -1]
                 found[kind][0][pick[best]], found[kind][1][pick[best]] = place[best], cosine[best]
         return found
-
-    def _together(
-        self, others: NDArray[np.int64], items: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """How many people turned to both of each pair, and to the first."""
-        n = self._log.n_items
-        pairs, back = np.unique(others * n + items, return_inverse=True)
-        first, second = np.divmod(pairs, max(n, 1))
-        both = np.zeros(len(pairs), np.int64)
-        for start in range(0, len(pairs), _PAIRS):
-            part = slice(start, start + _PAIRS)
-            shared = self._people[first[part]].multiply(self._people[second[part]])
-            both[part] = np.asarray(shared.sum(axis=1)).ravel()
-        return both[back], np.diff(self._people.indptr)[others].astype(np.int64)
 
 
 class _Told:
@@ -252,25 +197,10 @@ class _Told:
         columns = {name: np.concatenate([part[name] for part in self._parts]) for name in self._parts[0]}
         order = np.lexsort((np.arange(len(columns["row"])), columns["order"], columns["row"]))
         place = places(columns["row"][order])
-        order, place = order[place < most], place[place < most]
-        one = {name: values[order] for name, values in columns.items()}
-        ids = np.asarray([f"f{number + 1}" for number in range(most)], object)
-
-        def real(name: str) -> pa.Array:
-            return pa.array(np.nan_to_num(one[name]), pa.float64(), mask=np.isnan(one[name]))
-
-        seconds = np.nan_to_num(one["at"]).astype(np.int64)
-        arrays = [
-            pa.array(ids[place], pa.string()),
-            *(pa.array(one[name], pa.string()) for name in ("kind", "what", "value", "item")),
-            pa.array(seconds * 1_000_000, pa.timestamp("us"), mask=np.isnan(one["at"])),
-            real("number"),
-            real("base"),
-            pa.array(np.zeros(len(order)), pa.float64()),
-        ]
-        facts = pa.StructArray.from_arrays(arrays, fields=list(FACTS_ARROW.value_type))
-        offsets = np.searchsorted(one["row"], np.arange(self._rows + 1))
-        return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), facts).cast(FACTS_ARROW)
+        order = order[place < most]
+        kept = {name: values[order] for name, values in columns.items()}
+        kept["weight"] = np.zeros(len(order))
+        return fact_lists(self._rows, kept.pop("row"), kept)
 
 
 _ORDER = ("style", "shared", "look", "wording", "history", "attribute")

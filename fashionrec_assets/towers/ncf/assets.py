@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 SWEEP_STAGE = Stage(
     SWEEP,
     "report",
-    version="2",
+    version="3",
     settings=("ncf", "synthesis", "seed", "source", "splits", "evaluation.target_behaviours", "evaluation.ncf_users"),
 )
 MODEL = Stage(
     "ncf_model",
     "model",
-    version="2",
+    version="3",
     settings=("ncf", "synthesis", "seed", "source", "splits", "evaluation.target_behaviours"),
 )
 SUMMARY = "summary.json"

@@ -17,6 +17,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+PAIRS_AT_ONCE = 16_384
+"""Pairs that a processor takes through all layers of an MLP before the next: one layer's values stay in its cache."""
+
 
 class Scorer(nn.Module):
     """Of users (b, d) and items: `pairs` with items (b, d) gives (b,), `all` with items (c, d) gives (b, c)."""
@@ -64,16 +67,19 @@ class Mlp(Scorer):
         self.output = nn.Parameter(torch.randn(widths[-1]) * widths[-1] ** -0.5)
 
     def hidden(self, first: Tensor) -> Tensor:
-        values = torch.relu(first)
+        # In place: what comes in, and what a layer gives, is read by nobody else.
+        values = torch.relu_(first)
         for layer in self.layers:
-            values = torch.relu(layer(values))
+            values = torch.relu_(layer(values))
         return values
 
     def pairs(self, users: Tensor, items: Tensor) -> Tensor:
         return self.hidden(self.of_user(users) + self.of_item(items)) @ self.output
 
     def all(self, users: Tensor, items: Tensor) -> Tensor:
-        return self.hidden(self.of_user(users)[:, None] + self.of_item(items)[None]) @ self.output
+        of_users, of_items = self.of_user(users), self.of_item(items)
+        size = max(1, len(users) if users.is_cuda else PAIRS_AT_ONCE // max(len(items), 1))
+        return torch.cat([self.hidden(some[:, None] + of_items) @ self.output for some in of_users.split(size)])
 
 
 class NeuMf(Scorer):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
-from fashionrec_assets.recommendations.explanations.facts import KINDS, SURFACES, Evidence, Fact, Kind, Surface
+from fashionrec_assets.recommendations.explanations.facts import KINDS, Evidence, Fact, Kind, Surface
 
 AT = datetime(2024, 3, 3, 18, 30)
 NAMES = (
@@ -105,4 +105,4 @@ def random_fact(rng: random.Random, kind: Kind, name: str) -> Fact:
 def random_evidence(rng: random.Random, subject: str) -> Evidence:
     kinds = rng.sample(KINDS, rng.randint(1, 6))
     facts = tuple(random_fact(rng, kind, f"f{place}") for place, kind in enumerate(kinds, 1))
-    return about(*facts, surface=rng.choice(SURFACES), subject=subject)
+    return about(*facts, surface=rng.choice(get_args(Surface)), subject=subject)

@@ -19,9 +19,9 @@ from fashionrec_assets.recommendations.outfits.reading import MODEL
 from fashionrec_assets.resources.shop import Shop
 from fashionrec_assets.schema import TABLES
 from fashionrec_assets.settings import Settings
-from fashionrec_assets.storage.buckets import VECTOR_COLUMNS, vector_rows
 from fashionrec_assets.storage.ledger import LEDGER, WHOLE
 from fashionrec_assets.storage.tables import Table
+from fashionrec_assets.storage.vectors import VECTOR_COLUMNS, vector_rows
 from fashionrec_assets.storage.warehouse import insert_rows, replace_rows, upsert_rows
 
 START = datetime(2024, 3, 1, 12)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from fashionrec_assets.towers.ncf import scorers
 from fashionrec_assets.towers.ncf.scorers import Gmf, Mlp, NeuMf, scorer
 
 DIM, WIDTHS = 6, (8, 5)
@@ -32,6 +33,21 @@ def test_all_pairs_score_as_pairs_one_by_one(name: str) -> None:
         single = module.pairs(users.repeat_interleave(7, dim=0), items.repeat(4, 1)).view(4, 7)
     assert every.shape == (4, 7)
     assert torch.allclose(every, single, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [4, 0])
+def test_users_met_in_blocks_score_and_teach_as_all_at_once(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    module, (users, items) = made("neumf"), vectors()
+    users, items = users[:count].requires_grad_(), items.requires_grad_()
+    found = []
+    # Of seven items: all users at once, three and then one, each alone.
+    for pairs in (10_000, 21, 1):
+        monkeypatch.setattr(scorers, "PAIRS_AT_ONCE", pairs)
+        scores = module.all(users, items)
+        found.append((scores, *torch.autograd.grad(scores.sin().sum(), [users, items, *module.parameters()])))
+    for parts in found[1:]:
+        for part, whole in zip(parts, found[0], strict=True):
+            torch.testing.assert_close(part, whole)
 
 
 def test_gmf_is_the_weighted_dot_product_and_begins_as_the_plain_one() -> None:

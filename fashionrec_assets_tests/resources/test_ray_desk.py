@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from fashionrec_assets.resources.ray_compute import _Desk
+from fashionrec_assets.resources.ray_desk import Desk
 
 
-def played(play: Callable[[_Desk], Coroutine[Any, Any, None]], laid: int, attempts: int = 2) -> None:
+def played(play: Callable[[Desk], Coroutine[Any, Any, None]], laid: int, attempts: int = 2) -> None:
     """`play` at a desk on which the batches [0], [1], ... are `laid`."""
 
     async def whole() -> None:
-        desk = _Desk(attempts)
+        desk = Desk(attempts)
         for number in range(laid):
             await desk.lay(number, [number])
         await asyncio.wait_for(play(desk), timeout=10)
@@ -23,7 +23,7 @@ def played(play: Callable[[_Desk], Coroutine[Any, Any, None]], laid: int, attemp
     asyncio.run(whole())
 
 
-async def asks(desk: _Desk, worker: str, ticket: int) -> asyncio.Task[Any]:
+async def asks(desk: Desk, worker: str, ticket: int) -> asyncio.Task[Any]:
     """`worker` asks for a batch, and has an answer or waits."""
     task = asyncio.create_task(desk.take(worker, ticket))
     for _ in range(9):
@@ -32,7 +32,7 @@ async def asks(desk: _Desk, worker: str, ticket: int) -> asyncio.Task[Any]:
 
 
 def test_batches_go_out_in_their_order_to_whoever_asks_whatever_the_order_of_tickets() -> None:
-    async def play(desk: _Desk) -> None:
+    async def play(desk: Desk) -> None:
         found = []
         for worker, ticket in (("b", 7), ("a", 3), ("b", 5)):
             found.append(await desk.take(worker, ticket))
@@ -50,7 +50,7 @@ def test_batches_go_out_in_their_order_to_whoever_asks_whatever_the_order_of_tic
 
 
 def test_what_a_dead_worker_had_is_given_again_and_its_ticket_gets_another() -> None:
-    async def play(desk: _Desk) -> None:
+    async def play(desk: Desk) -> None:
         assert await desk.take("a", 0) == (0, [0])
         other = await asks(desk, "b", 2)
         # `a` died at ticket 0, and begins again with another one.
@@ -66,7 +66,7 @@ def test_what_a_dead_worker_had_is_given_again_and_its_ticket_gets_another() -> 
 
 
 def test_a_ticket_whose_result_was_lost_gets_its_batch_again() -> None:
-    async def play(desk: _Desk) -> None:
+    async def play(desk: Desk) -> None:
         assert await desk.take("a", 0) == (0, [0])
         await desk.made("a")
         assert await desk.take("b", 0) == (0, [0])
@@ -76,7 +76,7 @@ def test_a_ticket_whose_result_was_lost_gets_its_batch_again() -> None:
 
 @pytest.mark.parametrize("attempts", [1, 2])
 def test_a_worker_that_died_as_it_waited_is_counted_once_and_takes_no_attempt(attempts: int) -> None:
-    async def play(desk: _Desk) -> None:
+    async def play(desk: Desk) -> None:
         dead, again = await asks(desk, "a", 0), await asks(desk, "a", 0)
         assert dead.done() and not again.done() and await desk.idle()
         await desk.lay(0, [0])
