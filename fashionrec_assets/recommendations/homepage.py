@@ -95,25 +95,9 @@ class _History:
         return kinds
 
 
-def homepage(
-    log: EventLog,
-    ranked: Ranked,
-    items: ShelfItems,
-    popular: pa.Table,
-    settings: RecommendationSettings,
-    facts: Facts,
-    *,
-    strangers: Strangers | None = None,
-    only: NDArray[np.int64] | None = None,
-) -> pa.Table:
-    """`HOMEPAGE` rows of all users of `log`, or of the user rows in `only`, sorted by (user_id, rank).
-
-    The other arguments are those of `PageMaker.of`.
-    """
-    maker = PageMaker.of(log, ranked, items, popular, settings, facts, strangers=strangers)
-    users = np.arange(log.n_users) if only is None else np.unique(np.asarray(only, np.int64))
-    tables = [maker.pages(users[start : start + PAGE_USERS]) for start in range(0, len(users), PAGE_USERS)]
-    return pa.concat_tables([arrow_schema(HOMEPAGE).empty_table(), *tables]).combine_chunks()
+def batches(users: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """`users` (u,), as many at a time as pages are made."""
+    return [users[start : start + PAGE_USERS] for start in range(0, len(users), PAGE_USERS)]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from fashionrec_assets.catalog.reading import cuts, launched
 from fashionrec_assets.embeddings.reading import stored_vectors
 from fashionrec_assets.recommendations.cosines import rounded_units
 from fashionrec_assets.recommendations.explanations.homepage_facts import SHARED, Catalog
-from fashionrec_assets.recommendations.homepage import PAGE_USERS
+from fashionrec_assets.recommendations.homepage import batches
 from fashionrec_assets.recommendations.popular import popular_items, trend_of
 from fashionrec_assets.recommendations.rules import RuleSet, caps_on, item_columns, shown_items
 from fashionrec_assets.recommendations.shelves import SHELVES, ShelfItems, new_items
@@ -56,8 +56,7 @@ class PageInputs:
 
     def users(self, user_ids: list[str]) -> list[NDArray[np.int64]]:
         """The rows of the log of `user_ids`, ascending, as many at a time as pages are made."""
-        rows = np.flatnonzero(np.isin(self.known.log.user_ids, user_ids))
-        return [rows[start : start + PAGE_USERS] for start in range(0, len(rows), PAGE_USERS)]
+        return batches(np.flatnonzero(np.isin(self.known.log.user_ids, user_ids)))
 
 
 def _catalog(shop: Shop, known: Knowledge) -> Catalog:

@@ -16,7 +16,7 @@ from fashionrec_assets.recommendations import homepage as module
 from fashionrec_assets.recommendations.cosines import rounded_units
 from fashionrec_assets.recommendations.diversity import Cap
 from fashionrec_assets.recommendations.explanations.facts import Fact, facts_array, facts_of
-from fashionrec_assets.recommendations.homepage import homepage
+from fashionrec_assets.recommendations.homepage import PageMaker, batches
 from fashionrec_assets.recommendations.popular import popular_items
 from fashionrec_assets.recommendations.shelves import PERSONAL, SHELVES, ShelfItems, Shown
 from fashionrec_assets.recommendations.tables import HOMEPAGE, arrow_schema
@@ -60,8 +60,14 @@ class Shop:
     def popular(self) -> pa.Table:
         return popular_items(self.log, SETTINGS)
 
-    def page(self, settings: RecommendationSettings = SETTINGS, **options: Any) -> pa.Table:
-        return homepage(self.log, self.ranked, self.items, self.popular(), settings, self.facts, **options)
+    def page(
+        self, settings: RecommendationSettings = SETTINGS, only: NDArray[np.int64] | None = None, **options: Any
+    ) -> pa.Table:
+        """The pages of all users, or of the rows `only`."""
+        maker = PageMaker.of(self.log, self.ranked, self.items, self.popular(), settings, self.facts, **options)
+        users = np.arange(self.log.n_users) if only is None else np.sort(only)
+        made = [maker.pages(some) for some in batches(users)]
+        return pa.concat_tables([arrow_schema(HOMEPAGE).empty_table(), *made]).combine_chunks()
 
 
 def shop(seed: int = 0, n_users: int = 60, n_items: int = 90, events: int = 900) -> Shop:
@@ -260,10 +266,12 @@ def test_rows_fit_the_declared_table() -> None:
 def test_what_does_not_fit_is_named() -> None:
     s = shop()
     with pytest.raises(ValueError, match="facts of 0 rows"):
-        homepage(s.log, s.ranked, s.items, s.popular(), SETTINGS, lambda block, shown: facts_array([]))
+        PageMaker.of(s.log, s.ranked, s.items, s.popular(), SETTINGS, lambda block, shown: facts_array([])).pages(
+            np.arange(s.log.n_users)
+        )
     with pytest.raises(ValueError, match="the log 91"):
         other = replace(s.log, item_ids=np.append(s.log.item_ids, "z"))
-        homepage(other, s.ranked, s.items, s.popular(), SETTINGS, s.facts)
+        PageMaker.of(other, s.ranked, s.items, s.popular(), SETTINGS, s.facts)
     stranger = s.popular().set_column(1, "item_id", pa.array(["zz"] * len(s.popular())))
     with pytest.raises(ValueError, match="popular items"):
-        homepage(s.log, s.ranked, s.items, stranger, SETTINGS, s.facts)
+        PageMaker.of(s.log, s.ranked, s.items, stranger, SETTINGS, s.facts)
